@@ -1,0 +1,5 @@
+//! Scenarios, planes, comparison, reports. See ARCHITECTURE.md.
+
+pub mod bytes;
+pub mod case;
+pub mod observation;

@@ -1,0 +1,49 @@
+//! The machine one kernel's programs run on, and what it asks of the floor above.
+
+use std::sync::Arc;
+
+use crate::bpf::fault::FaultKind;
+use crate::bpf::map::Maps;
+use crate::bpf::mem::Memory;
+use crate::uapi::Release;
+
+/// What a running program asks of the kernel around it. Implemented on floor 3; the engines know only this.
+pub trait Host {
+    /// Calls helper `id` with `r1..r5`; the result goes to `r0`.
+    ///
+    /// `bpf_tail_call` never comes here: the engine does it. A helper that calls back into the program
+    /// (`bpf_loop`, `bpf_for_each_map_elem`) uses the engine's callback entry with itself as the host.
+    fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind>;
+
+    /// Reads `size` bytes at `offset` of the context, zero-extended.
+    fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind>;
+
+    /// Writes the low `size` bytes of `value` at `offset` of the context.
+    fn ctx_store(
+        &mut self,
+        machine: &mut Machine,
+        offset: u32,
+        size: u32,
+        value: u64,
+    ) -> Result<(), FaultKind>;
+}
+
+/// Identifies a program loaded into a [`Machine`]; also what a prog array's syscall side shows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProgId(pub u32);
+
+/// Guest memory, maps and programs of one kernel.
+pub struct Machine {
+    /// The guest's address space.
+    pub mem: Memory,
+    /// Every map, by id.
+    pub maps: Maps,
+    /// Every program, by [`ProgId`].
+    pub programs: Vec<Arc<super::program::Program>>,
+    /// The kernel spoken as.
+    pub release: Release,
+    /// The CPU programs run on, below [`nr_cpus`](Self::nr_cpus).
+    pub cpu: u32,
+    /// Possible CPUs: how many values a per-CPU element has.
+    pub nr_cpus: u32,
+}

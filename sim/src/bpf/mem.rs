@@ -1,0 +1,362 @@
+//! Guest memory: one address space below 4 GiB, every object apart from the next, exact bounds.
+//!
+//! A guest address is an index into one byte arena, so the 32-bit `data` and `data_end` of a context hold real guest
+//! pointers. One *shadow* byte stands for 8 guest bytes: [`SHADOW_RW`] when all 8 may be read and written,
+//! [`SHADOW_RO`] when all 8 may be read, anything else sends the access to the slow path, which asks the object table
+//! and is exact to the byte. Objects lie at least [`RED_ZONE`] bytes apart and the zones between them are never valid.
+//!
+//! Addresses depend only on the order of allocations: same program, same input, same pointers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A guest address. Registers are 64 bits wide; a valid address is below 4 GiB.
+pub type Addr = u64;
+
+/// What a guest may do with an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read only: `.rodata`, frozen maps, kernel structs handed out by pointer.
+    Read,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// What an object is, for reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectKind {
+    /// One call frame of 512 bytes.
+    Stack,
+    /// The linear part of the packet.
+    Packet,
+    /// XDP metadata or skb `data_meta`.
+    Metadata,
+    /// A map element; the number is the map's id.
+    MapValue(u32),
+    /// A record reserved in a ring buffer; the number is the map's id.
+    RingRecord(u32),
+    /// Memory a helper handed out; the text says which.
+    Helper(&'static str),
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stack => f.write_str("stack frame"),
+            Self::Packet => f.write_str("packet data"),
+            Self::Metadata => f.write_str("packet metadata"),
+            Self::MapValue(id) => write!(f, "value of map {id}"),
+            Self::RingRecord(id) => write!(f, "record of ring buffer {id}"),
+            Self::Helper(what) => f.write_str(what),
+        }
+    }
+}
+
+/// One object in guest memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// First byte.
+    pub base: Addr,
+    /// Length in bytes.
+    pub len: u32,
+    /// What a guest may do with it.
+    pub access: Access,
+    /// What it is.
+    pub kind: ObjectKind,
+}
+
+impl Object {
+    /// One past the last byte.
+    pub fn end(&self) -> Addr {
+        self.base + Addr::from(self.len)
+    }
+}
+
+/// Why an access was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadAccess {
+    /// First byte asked for.
+    pub addr: Addr,
+    /// Bytes asked for.
+    pub len: u64,
+    /// Whether it was a write.
+    pub write: bool,
+    /// The object nearest to the address, if any is within reach.
+    pub nearest: Option<Object>,
+}
+
+/// The addresses below belong to no object.
+pub const NULL_GUARD: Addr = 0x1_0000;
+/// Where the context pointer points. No byte is stored there: the engine asks the [`Host`](super::Host).
+pub const CTX_BASE: Addr = 0x1_0000;
+/// How much of the address space contexts take.
+pub const CTX_SIZE: Addr = 0x1_0000;
+/// The first call frame's lowest address; frame `n` lies [`STACK_STRIDE`] × `n` above.
+pub const STACK_BASE: Addr = 0x10_0000;
+/// From one call frame to the next. Wide, so that a wild offset from `r10` does not reach another frame.
+pub const STACK_STRIDE: Addr = 0x1_0000;
+/// Bytes in one call frame, `MAX_BPF_STACK`.
+pub const STACK_SIZE: u32 = 512;
+/// The window in which the packet under a program lies, headroom included.
+pub const PACKET_BASE: Addr = 0x20_0000;
+/// Bytes in the packet window.
+pub const PACKET_SIZE: Addr = 0x10_0000;
+/// Map handles, what `ld_imm64 map_fd` loads: `MAP_HANDLE_BASE + id * 16`. No byte is stored there.
+pub const MAP_HANDLE_BASE: Addr = 0x30_0000;
+/// Function pointers, what `ld_imm64 func` loads. No byte is stored there.
+pub const FUNC_BASE: Addr = 0x40_0000;
+/// Where allocated objects begin.
+pub const HEAP_BASE: Addr = 0x50_0000;
+/// The least distance between two objects, bytes.
+pub const RED_ZONE: u32 = 64;
+
+/// Shadow value: 8 bytes to read and write.
+pub const SHADOW_RW: u8 = 0;
+/// Shadow value: 8 bytes to read.
+pub const SHADOW_RO: u8 = 0x80;
+/// Shadow value: ask the object table.
+pub const SHADOW_SLOW: u8 = 0x7f;
+
+/// The guest's address space.
+pub struct Memory {
+    bytes: Vec<u8>,
+    shadow: Vec<u8>,
+    objects: BTreeMap<u32, Object>,
+    /// Freed heap blocks by their size, to be handed out again, last in first out.
+    free: BTreeMap<u32, Vec<u32>>,
+    brk: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memory {
+    /// An empty address space.
+    pub fn new() -> Self {
+        let start = HEAP_BASE as usize;
+        Self {
+            bytes: vec![0; start],
+            shadow: vec![SHADOW_SLOW; start / 8],
+            objects: BTreeMap::new(),
+            free: BTreeMap::new(),
+            brk: HEAP_BASE as u32,
+        }
+    }
+
+    /// Allocates `len` zeroed bytes on an 8-byte boundary.
+    ///
+    /// Returns `None` when the 4 GiB are used up: the caller answers `ENOMEM`.
+    pub fn alloc(&mut self, kind: ObjectKind, access: Access, len: u32) -> Option<Addr> {
+        let block = Self::block_size(len)?;
+        let base = match self.free.get_mut(&block).and_then(Vec::pop) {
+            Some(base) => {
+                self.bytes[base as usize..][..len as usize].fill(0);
+                base
+            }
+            None => self.grow(block)?,
+        };
+        self.map(Object { base: Addr::from(base), len, access, kind });
+        Some(Addr::from(base))
+    }
+
+    /// Gives back what [`alloc`](Self::alloc) returned. Accesses to it fault from now on.
+    pub fn free(&mut self, base: Addr) {
+        let object = self.unmap(base).expect("only allocated objects are freed");
+        let block = Self::block_size(object.len).expect("it was allocated");
+        self.free.entry(block).or_default().push(base as u32);
+    }
+
+    fn block_size(len: u32) -> Option<u32> {
+        len.max(1).checked_next_multiple_of(8)?.checked_add(RED_ZONE)
+    }
+
+    fn grow(&mut self, block: u32) -> Option<u32> {
+        let base = self.brk;
+        self.brk = base.checked_add(block)?;
+        let needed = self.brk as usize;
+        if needed > self.bytes.len() {
+            let size = needed.max(self.bytes.len() + self.bytes.len() / 2).next_multiple_of(4096);
+            self.bytes.resize(size, 0);
+            self.shadow.resize(size / 8, SHADOW_SLOW);
+        }
+        Some(base)
+    }
+
+    /// Makes a fixed range (a call frame, the packet) an object. Bytes keep their values.
+    ///
+    /// The range must lie inside the arena and touch no other object.
+    pub fn map(&mut self, object: Object) {
+        let (base, end) = (object.base as usize, object.end() as usize);
+        assert!(end <= self.bytes.len(), "object outside the arena");
+        let full = match object.access {
+            Access::ReadWrite => SHADOW_RW,
+            Access::Read => SHADOW_RO,
+        };
+        let (first_full, last_full) = (base.div_ceil(8), end / 8);
+        if first_full < last_full {
+            self.shadow[first_full..last_full].fill(full);
+        }
+        self.objects.insert(object.base as u32, object);
+    }
+
+    /// Ends the object that begins at `base`.
+    pub fn unmap(&mut self, base: Addr) -> Option<Object> {
+        let object = self.objects.remove(&(base as u32))?;
+        let (first, last) = (object.base as usize / 8, (object.end() as usize).div_ceil(8));
+        self.shadow[first..last].fill(SHADOW_SLOW);
+        Some(object)
+    }
+
+    /// The object that holds all of `[addr, addr + len)`.
+    pub fn object_at(&self, addr: Addr, len: u64) -> Option<&Object> {
+        let key = u32::try_from(addr).ok()?;
+        let (_, object) = self.objects.range(..=key).next_back()?;
+        (addr.checked_add(len)? <= object.end()).then_some(object)
+    }
+
+    /// Whether a guest may access the range; every byte of it must belong to one object.
+    pub fn check(&self, addr: Addr, len: u64, write: bool) -> Result<(), BadAccess> {
+        match self.object_at(addr, len) {
+            Some(object) if !write || object.access == Access::ReadWrite => Ok(()),
+            _ => Err(self.bad_access(addr, len, write)),
+        }
+    }
+
+    /// Describes a refused access.
+    #[cold]
+    pub fn bad_access(&self, addr: Addr, len: u64, write: bool) -> BadAccess {
+        let key = u32::try_from(addr).unwrap_or(u32::MAX);
+        let below = self.objects.range(..=key).next_back().map(|(_, o)| (addr.saturating_sub(o.end()), o));
+        let above = self.objects.range(key..).next().map(|(_, o)| (o.base.saturating_sub(addr), o));
+        let nearest = [below, above]
+            .into_iter()
+            .flatten()
+            .min_by_key(|&(distance, _)| distance)
+            .filter(|&(distance, _)| distance < STACK_STRIDE / 2)
+            .map(|(_, &object)| object);
+        BadAccess { addr, len, write, nearest }
+    }
+
+    /// Bytes a helper may read on the program's behalf.
+    pub fn guest(&self, addr: Addr, len: u64) -> Result<&[u8], BadAccess> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        self.check(addr, len, false)?;
+        Ok(self.raw(addr, len as usize))
+    }
+
+    /// Bytes a helper may write on the program's behalf.
+    pub fn guest_mut(&mut self, addr: Addr, len: u64) -> Result<&mut [u8], BadAccess> {
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        self.check(addr, len, true)?;
+        Ok(self.raw_mut(addr, len as usize))
+    }
+
+    /// Bytes for the kernel's own use (a map reading its element): no access rules.
+    ///
+    /// # Panics
+    /// Outside the arena, which is a bug of the caller's.
+    pub fn raw(&self, addr: Addr, len: usize) -> &[u8] {
+        &self.bytes[addr as usize..][..len]
+    }
+
+    /// Like [`raw`](Self::raw), to write.
+    pub fn raw_mut(&mut self, addr: Addr, len: usize) -> &mut [u8] {
+        &mut self.bytes[addr as usize..][..len]
+    }
+
+    /// Loads `len` (1, 2, 4 or 8) bytes, little-endian, zero-extended, as the program would.
+    #[inline(always)]
+    #[allow(clippy::inline_always)]
+    pub fn load(&self, addr: Addr, len: u64) -> Result<u64, BadAccess> {
+        let (first, last) = ((addr >> 3) as usize, (addr.wrapping_add(len - 1) >> 3) as usize);
+        let fast = matches!((self.shadow.get(first), self.shadow.get(last)),
+            (Some(a), Some(b)) if (a | b) & SHADOW_SLOW == 0);
+        if !fast {
+            self.check(addr, len, false)?;
+        }
+        let bytes = &self.bytes[addr as usize..][..len as usize];
+        let mut value = [0; 8];
+        value[..bytes.len()].copy_from_slice(bytes);
+        Ok(u64::from_le_bytes(value))
+    }
+
+    /// Stores the low `len` (1, 2, 4 or 8) bytes of `value`, little-endian, as the program would.
+    #[inline(always)]
+    #[allow(clippy::inline_always)]
+    pub fn store(&mut self, addr: Addr, len: u64, value: u64) -> Result<(), BadAccess> {
+        let (first, last) = ((addr >> 3) as usize, (addr.wrapping_add(len - 1) >> 3) as usize);
+        let fast =
+            matches!((self.shadow.get(first), self.shadow.get(last)), (Some(a), Some(b)) if a | b == 0);
+        if !fast {
+            self.check(addr, len, true)?;
+        }
+        self.bytes[addr as usize..][..len as usize].copy_from_slice(&value.to_le_bytes()[..len as usize]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_exact_to_the_byte() {
+        let mut mem = Memory::new();
+        for len in 1..=40 {
+            let base = mem.alloc(ObjectKind::MapValue(1), Access::ReadWrite, len).unwrap();
+            for width in [1, 2, 4, 8] {
+                for offset in -16_i64..56 {
+                    let inside = offset >= 0 && offset + width as i64 <= i64::from(len);
+                    let addr = base.wrapping_add_signed(offset);
+                    assert_eq!(mem.load(addr, width).is_ok(), inside, "load {width} at {offset} of {len}");
+                    assert_eq!(
+                        mem.store(addr, width, 0).is_ok(),
+                        inside,
+                        "store {width} at {offset} of {len}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_may_begin_anywhere() {
+        let mut mem = Memory::new();
+        let base = PACKET_BASE + 3;
+        mem.map(Object { base, len: 10, access: Access::ReadWrite, kind: ObjectKind::Packet });
+        assert!(mem.load(base, 1).is_ok());
+        assert!(mem.load(base - 1, 1).is_err());
+        assert!(mem.load(base + 2, 8).is_ok());
+        let refused = mem.load(base + 3, 8).unwrap_err();
+        assert_eq!(refused.nearest.map(|o| o.kind), Some(ObjectKind::Packet));
+        mem.unmap(base);
+        assert!(mem.load(base, 1).is_err());
+    }
+
+    #[test]
+    fn read_only_objects_refuse_writes() {
+        let mut mem = Memory::new();
+        let base = mem.alloc(ObjectKind::MapValue(1), Access::Read, 16).unwrap();
+        assert!(mem.load(base, 8).is_ok());
+        assert!(mem.store(base, 8, 1).unwrap_err().write);
+    }
+
+    #[test]
+    fn freed_memory_faults_and_comes_back_zeroed() {
+        let mut mem = Memory::new();
+        let base = mem.alloc(ObjectKind::MapValue(1), Access::ReadWrite, 12).unwrap();
+        mem.store(base, 8, 7).unwrap();
+        mem.free(base);
+        assert!(mem.load(base, 1).is_err());
+        let again = mem.alloc(ObjectKind::MapValue(2), Access::ReadWrite, 12).unwrap();
+        assert_eq!(again, base);
+        assert_eq!(mem.load(again, 8), Ok(0));
+    }
+}

@@ -1,0 +1,12 @@
+//! Floor 2: the machine. Objects become programs, programs run over guest memory and maps.
+
+pub mod fault;
+pub mod machine;
+pub mod map;
+pub mod mem;
+pub mod object;
+pub mod program;
+
+pub use fault::{Fault, FaultKind};
+pub use machine::{Host, Machine};
+pub use mem::{Access, Addr, Memory};

@@ -1,0 +1,14 @@
+//! Floor 0: the kernel's ABI as data. No behaviour lives here, only numbers, names and layouts.
+
+pub mod action;
+pub mod errno;
+pub mod helper;
+mod kernel_enum;
+pub mod map;
+pub mod prog;
+mod release;
+
+pub use errno::Errno;
+pub use map::MapType;
+pub use prog::{AttachType, ProgType};
+pub use release::Release;
