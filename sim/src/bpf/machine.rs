@@ -26,6 +26,19 @@ pub trait Host {
         size: u32,
         value: u64,
     ) -> Result<(), FaultKind>;
+
+    /// `LD_ABS` and `LD_IND`: `size` bytes at `offset` of the packet, big-endian; `None` when they are not all there,
+    /// which ends the function with 0. Negative offsets are `SKF_NET_OFF` and `SKF_LL_OFF` of
+    /// `include/uapi/linux/filter.h`. Only programs over an skb have these instructions.
+    fn packet_load(
+        &mut self,
+        machine: &mut Machine,
+        offset: i32,
+        size: u32,
+    ) -> Result<Option<u64>, FaultKind> {
+        let _ = (machine, offset, size);
+        Err(FaultKind::Instruction("LD_ABS and LD_IND need an skb".to_owned()))
+    }
 }
 
 /// Identifies a program loaded into a [`Machine`]; also what a prog array's syscall side shows.
@@ -46,4 +59,17 @@ pub struct Machine {
     pub cpu: u32,
     /// Possible CPUs: how many values a per-CPU element has.
     pub nr_cpus: u32,
+}
+
+impl Machine {
+    /// A machine with neither maps nor programs, at CPU 0.
+    pub fn new(release: Release, nr_cpus: u32) -> Self {
+        Self { mem: Memory::new(), maps: Maps::default(), programs: Vec::new(), release, cpu: 0, nr_cpus }
+    }
+
+    /// Adds a program.
+    pub fn add_program(&mut self, program: super::program::Program) -> ProgId {
+        self.programs.push(Arc::new(program));
+        ProgId(self.programs.len() as u32 - 1)
+    }
 }

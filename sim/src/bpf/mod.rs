@@ -1,6 +1,7 @@
 //! Floor 2: the machine. Objects become programs, programs run over guest memory and maps.
 
 pub mod fault;
+pub mod interp;
 pub mod machine;
 pub mod map;
 pub mod mem;

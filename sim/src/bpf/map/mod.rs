@@ -4,6 +4,7 @@ mod spec;
 
 pub use spec::{MapSpec, SpecialField, SpecialKind};
 
+use crate::bpf::machine::ProgId;
 use crate::bpf::mem::{Addr, MAP_HANDLE_BASE, Memory};
 use crate::uapi::Errno;
 
@@ -44,6 +45,13 @@ pub trait Map {
     fn update(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
     /// `bpf_map_delete_elem`.
     fn delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno>;
+
+    /// The program in a slot of a prog array, for `bpf_tail_call`; `None` for an empty slot, one out of range, or
+    /// another type of map.
+    fn program(&self, index: u32) -> Option<ProgId> {
+        let _ = index;
+        None
+    }
 
     /// `BPF_MAP_LOOKUP_ELEM`.
     fn sys_lookup(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno>;
