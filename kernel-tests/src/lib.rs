@@ -1,1 +1,7 @@
-//! See the crate's description in Cargo.toml.
+//! The real kernel as a plane.
+//!
+//! The only crate that needs privilege and a C library. The binary `bpftwin-kernel` answers cases of
+//! `bpftwin_conformance::case` with observations made by BPF_PROG_TEST_RUN; [`sys`] is a small safe layer over bpf(2)
+//! on which the tests put single questions to the kernel.
+
+pub mod sys;
