@@ -1,6 +1,6 @@
 //! The layer over bpf(2) itself. Needs CAP_BPF and CAP_NET_ADMIN.
 
-use bpftwin_kernel_tests::sys::{Errno, Kind, Map, Prog, ProgLoad, TestRun, ids};
+use bpftwin_kernel_tests::sys::{Errno, Kind, Map, Prog, ProgLoad, TestRun, TestRunOut, ids};
 
 /// One instruction slot.
 const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
@@ -27,7 +27,7 @@ fn a_program_runs_and_gives_back_its_packet() {
     let short = prog.test_run(&TestRun { data_in: &data[..13], ..TestRun::default() });
     assert_eq!(short, Err(Errno::EINVAL));
 
-    let mut out = Default::default();
+    let mut out = TestRunOut::default();
     let clipped =
         prog.test_run_into(&TestRun { data_in: &data, data_room: Some(4), ..TestRun::default() }, &mut out);
     assert_eq!((clipped, out.data.len(), out.data_size), (Err(Errno::ENOSPC), 4, 14));

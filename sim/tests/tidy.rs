@@ -69,7 +69,10 @@ fn a_floor_uses_only_floors_below() {
 
 #[test]
 fn the_floor_rule_sees_a_breach() {
-    assert_eq!(floors_used("use crate::net::Skb; use crate::{bpf::Machine, world};"), ["net", "bpf", "world"]);
+    assert_eq!(
+        floors_used("use crate::net::Skb; use crate::{bpf::Machine, world};"),
+        ["net", "bpf", "world"]
+    );
 }
 
 #[test]
