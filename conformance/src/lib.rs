@@ -3,3 +3,4 @@
 pub mod bytes;
 pub mod case;
 pub mod observation;
+pub mod scenario;

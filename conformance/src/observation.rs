@@ -55,6 +55,9 @@ pub struct RunSeen {
     pub maps: Vec<MapChange>,
     /// Records that came out of perf and ring buffers, in order per map.
     pub records: Vec<Record>,
+    /// Simulator only: the C line of the last instruction that ran, so that a wrong return code points somewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// How one run ended.
@@ -125,4 +128,134 @@ pub struct Unread {
     pub map: String,
     /// Why.
     pub reason: String,
+}
+
+/// Everything one plane saw of one case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Observation {
+    /// Where it ran.
+    pub begin: Begin,
+    /// One per run of the case, in order.
+    pub runs: Vec<RunSeen>,
+    /// The state afterwards.
+    pub end: End,
+}
+
+/// What became of a case on a plane that was there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// It ran.
+    Seen(Box<Observation>),
+    /// It cannot run here.
+    Declined(Decline),
+}
+
+/// A stream of events that is no report: the plane died or speaks another language.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+pub enum Garbled {
+    /// No event at all.
+    #[error("it reported nothing")]
+    Empty,
+    /// The first event is not the beginning.
+    #[error("its report does not start with a beginning")]
+    NoBegin,
+    /// A run out of order.
+    #[error("it reported run {got} where run {expected} was due")]
+    Order {
+        /// The index that was due.
+        expected: usize,
+        /// The index that came.
+        got: usize,
+    },
+    /// No end: it died on the way.
+    #[error("its report breaks off after {runs} runs")]
+    NoEnd {
+        /// Runs reported.
+        runs: usize,
+    },
+    /// The end does not count what came.
+    #[error("it reported {reported} runs and counted {counted}")]
+    Count {
+        /// Runs reported.
+        reported: usize,
+        /// What the end says.
+        counted: usize,
+    },
+    /// Something after the end.
+    #[error("its report goes on after its end")]
+    Trailing,
+}
+
+impl Report {
+    /// Puts a plane's events together. Every gap is an error: a report that is not whole is no result.
+    pub fn collect(events: impl IntoIterator<Item = Event>) -> Result<Self, Garbled> {
+        let mut events = events.into_iter();
+        let begin = match events.next() {
+            None => return Err(Garbled::Empty),
+            Some(Event::Begin(begin)) => begin,
+            Some(Event::Decline(decline)) => return trailing(&mut events, Self::Declined(decline)),
+            Some(_) => return Err(Garbled::NoBegin),
+        };
+        let mut runs: Vec<RunSeen> = Vec::new();
+        while let Some(event) = events.next() {
+            match event {
+                Event::Begin(_) => return Err(Garbled::Trailing),
+                Event::Run(run) if run.index == runs.len() => runs.push(run),
+                Event::Run(run) => return Err(Garbled::Order { expected: runs.len(), got: run.index }),
+                Event::Decline(decline) => return trailing(&mut events, Self::Declined(decline)),
+                Event::End(end) if end.runs == runs.len() => {
+                    return trailing(&mut events, Self::Seen(Box::new(Observation { begin, runs, end })));
+                }
+                Event::End(end) => return Err(Garbled::Count { reported: runs.len(), counted: end.runs }),
+            }
+        }
+        Err(Garbled::NoEnd { runs: runs.len() })
+    }
+}
+
+fn trailing(rest: &mut impl Iterator<Item = Event>, report: Report) -> Result<Report, Garbled> {
+    if rest.next().is_some() { Err(Garbled::Trailing) } else { Ok(report) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin() -> Event {
+        Event::Begin(Begin { plane: "sim".into(), kernel: "6.18".into(), nr_cpus: 2, cpu: 0 })
+    }
+
+    fn run(index: usize) -> Event {
+        Event::Run(RunSeen {
+            index,
+            outcome: Outcome::Errno(22),
+            maps: Vec::new(),
+            records: Vec::new(),
+            line: None,
+        })
+    }
+
+    fn end(runs: usize) -> Event {
+        Event::End(End { runs, maps: Vec::new(), unread: Vec::new() })
+    }
+
+    #[test]
+    fn a_report_is_whole_or_an_error() {
+        assert!(
+            matches!(Report::collect([begin(), run(0), run(1), end(2)]), Ok(Report::Seen(o)) if o.runs.len() == 2)
+        );
+        for (events, garbled) in [
+            (vec![], Garbled::Empty),
+            (vec![run(0)], Garbled::NoBegin),
+            (vec![begin()], Garbled::NoEnd { runs: 0 }),
+            (vec![begin(), run(0)], Garbled::NoEnd { runs: 1 }),
+            (vec![begin(), run(1), end(1)], Garbled::Order { expected: 0, got: 1 }),
+            (vec![begin(), run(0), run(0)], Garbled::Order { expected: 1, got: 0 }),
+            (vec![begin(), run(0), end(2)], Garbled::Count { reported: 1, counted: 2 }),
+            (vec![begin(), end(0), run(0)], Garbled::Trailing),
+            (vec![begin(), begin()], Garbled::Trailing),
+        ] {
+            assert_eq!(Report::collect(events.clone()), Err(garbled), "{events:?}");
+        }
+    }
 }

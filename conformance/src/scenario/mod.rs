@@ -1,0 +1,105 @@
+//! Scenario files: text to typed data, every mistake with its place.
+
+pub mod mistake;
+pub mod model;
+pub mod node;
+pub mod spanned;
+pub mod topology;
+
+use std::sync::Arc;
+
+use mistake::{Mistake, Mistakes, What, suggest};
+use model::File;
+
+/// A scenario that was read.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The name reports use: the file's, without folder and `.toml`.
+    pub name: String,
+    /// The file's name as given.
+    pub file: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// Which form it is, with the data.
+    pub form: Form,
+}
+
+/// The two forms of a scenario.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// Packets through programs.
+    Program(Box<File>),
+    /// Frames through nodes and links: which parts the file uses, such as `node`, `step`.
+    Topology(Box<File>, Vec<&'static str>),
+}
+
+impl Scenario {
+    /// Reads the text of a scenario file. `file` is what messages call it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
+        let text: Arc<str> = text.into();
+        let fail = |list| Mistakes { file: file.to_owned(), text: text.clone(), list };
+        let data: File = toml::from_str(&text).map_err(|error| fail(vec![of_toml(&error, &text)]))?;
+        let parts = topology::parts(&data);
+        let mut mistakes = Vec::new();
+        let form = if parts.is_empty() {
+            Form::Program(Box::new(data))
+        } else {
+            if let Some(packet) = data.packet.first() {
+                let span = packet.name.as_ref().map_or(0..0, |name| name.span.clone());
+                let what =
+                    format!("`packet` belongs to the program form, `{}` to the topology form", parts[0]);
+                mistakes.push(
+                    Mistake::new(What::Choice(what), &span)
+                        .help("one file holds one form; frames of a topology are sent by `[[step]]`"),
+                );
+            }
+            topology::validate(&data, &mut mistakes);
+            Form::Topology(Box::new(data), parts)
+        };
+        if !mistakes.is_empty() {
+            return Err(fail(mistakes));
+        }
+        Ok(Self { name: name_of(file), file: file.to_owned(), text, form })
+    }
+
+    /// The line of what `[scenario] title` says.
+    pub fn title(&self) -> &str {
+        match &self.form {
+            Form::Program(file) | Form::Topology(file, _) => &file.scenario.title,
+        }
+    }
+}
+
+/// The JSON Schema of a scenario file, for editors.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(File)
+}
+
+fn name_of(file: &str) -> String {
+    let base = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    base.strip_suffix(".toml").unwrap_or(base).to_owned()
+}
+
+/// A parser's error as a mistake: serde says `` unknown field `x`, expected one of `a`, `b` ``.
+fn of_toml(error: &toml::de::Error, text: &str) -> Mistake {
+    let span = error.span().unwrap_or(0..0);
+    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown field `") {
+        let key = quoted.first().copied().unwrap_or_default();
+        let mistake = Mistake::new(What::UnknownKey { key: key.to_owned() }, &span);
+        return match suggest(key, quoted.iter().skip(1).copied()) {
+            Some(help) => mistake.help(help),
+            None => mistake,
+        };
+    }
+    if message.starts_with("invalid type: ") || message.starts_with("unknown variant") {
+        return Mistake::new(What::WrongType(message), &span);
+    }
+    let what = if message.starts_with("missing field `scenario`") && text.trim().is_empty() {
+        "the file is empty: a scenario starts with [scenario]".into()
+    } else {
+        message
+    };
+    Mistake::new(What::Syntax(what), &span)
+}
