@@ -1,7 +1,9 @@
 //! Floor 2: the machine. Objects become programs, programs run over guest memory and maps.
 
+pub mod btf;
 pub mod fault;
 pub mod interp;
+pub mod load;
 pub mod machine;
 pub mod map;
 pub mod mem;

@@ -1,18 +1,79 @@
 //! ELF → Object: everything an object file says, without asking a kernel.
+//!
+//! An [`Object`] is pure data and the same on every machine. What depends on a kernel (sizes given by the number of
+//! CPUs, types of the running kernel, which helpers exist) is decided when it is [loaded](super::load).
+//! Rules and names are those of libbpf, so that an object means here what it means to `bpf_object__open`
+//! (`tools/lib/bpf/libbpf.c`, v6.12).
+
+mod error;
+mod spec;
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A C source position from `.BTF.ext` line info.
+pub use error::{ObjectError, ObjectErrorKind};
+pub use spec::{
+    CoreKind, CoreRelocation, Extern, ExternKind, Function, FunctionId, KconfigValue, MapContents, ObjectMap,
+    ProgramSpec, Relocation, Target,
+};
+
+/// An object file, understood.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Object {
+    /// The object's name, as libbpf prefixes it to global data maps: the file name up to the first dot.
+    pub name: String,
+    /// The contents of the `license` section; empty without one.
+    pub license: String,
+    /// The contents of the `version` section, `KERNEL_VERSION(a, b, c)`.
+    pub version: Option<u32>,
+    /// Maps in libbpf's order: those of `.maps`, then the data sections, then `.kconfig`.
+    pub maps: Vec<ObjectMap>,
+    /// Entry points, ordered by section and place in it.
+    pub programs: Vec<ProgramSpec>,
+    /// Every function, entry points and subprograms, ordered by section and place in it.
+    pub functions: Vec<Function>,
+    /// What the object expects others to define.
+    pub externs: Vec<Extern>,
+    /// The object's types.
+    pub btf: Option<super::btf::Btf>,
+}
+
+impl Object {
+    /// The map with this name: the C variable's, or the section's for global data.
+    pub fn map(&self, name: &str) -> Option<&ObjectMap> {
+        self.maps.iter().find(|map| map.spec.name == name)
+    }
+
+    /// The entry point with this name.
+    pub fn program(&self, name: &str) -> Option<&ProgramSpec> {
+        self.programs.iter().find(|program| program.name == name)
+    }
+
+    /// The function `id` stands for.
+    pub fn function(&self, id: FunctionId) -> &Function {
+        &self.functions[id.0]
+    }
+
+    /// Whether the licence lets programs call `gpl_only` helpers (`license_is_gpl_compatible` of
+    /// `include/linux/license.h`, v6.12).
+    pub fn license_is_gpl_compatible(&self) -> bool {
+        const COMPATIBLE: [&str; 6] =
+            ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+        COMPATIBLE.contains(&self.license.as_str())
+    }
+}
+
+/// A C source position from `.BTF.ext` line info. Cloning it copies no text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
     /// As the compiler recorded it.
-    pub file: String,
+    pub file: Arc<str>,
     /// From 1.
     pub line: u32,
     /// From 1; 0 if unknown.
     pub column: u32,
     /// The source text of the line, without leading blanks; may be empty.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl fmt::Display for Line {
