@@ -2,5 +2,6 @@
 
 pub mod bytes;
 pub mod case;
+pub mod layout;
 pub mod observation;
 pub mod scenario;
