@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bpf::fault::FaultKind;
-use crate::bpf::map::Maps;
+use crate::bpf::map::{MapCtx, Maps};
 use crate::bpf::mem::Memory;
 use crate::uapi::Release;
 
@@ -65,6 +65,12 @@ impl Machine {
     /// A machine with neither maps nor programs, at CPU 0.
     pub fn new(release: Release, nr_cpus: u32) -> Self {
         Self { mem: Memory::new(), maps: Maps::default(), programs: Vec::new(), release, cpu: 0, nr_cpus }
+    }
+
+    /// The maps, and where their operations happen.
+    pub fn maps(&mut self) -> (&mut Maps, MapCtx<'_>) {
+        let ctx = MapCtx { mem: &mut self.mem, cpu: self.cpu, nr_cpus: self.nr_cpus, release: self.release };
+        (&mut self.maps, ctx)
     }
 
     /// Adds a program.

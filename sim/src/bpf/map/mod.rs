@@ -1,12 +1,31 @@
 //! Maps: one file per type, the kernel's errno for every operation and flag.
+//!
+//! A map type is one implementation of [`Map`] and one line in [`create`]. [`Maps`] adds what the kernel does for every
+//! type alike: permissions of the file descriptor, freezing, flags that need a lock in the value.
+//!
+//! Values live in guest memory, keys and everything else outside it. Storage is lazy: a map of a million entries costs
+//! nothing until they are used. Memory of deleted elements is never unmapped while the map lives: the kernel hands it
+//! to the next insertion the same way, so a pointer kept over a deletion sees here what it would see there.
 
+mod array;
+mod create;
+mod fd_array;
+mod map_in_map;
+mod paged;
+mod perf_event_array;
+mod prog_array;
+mod ringbuf;
 mod spec;
+mod values;
 
+pub use create::CreateError;
+pub use ringbuf::{Ringbuf, RingbufQuery};
 pub use spec::{MapSpec, SpecialField, SpecialKind};
 
 use crate::bpf::machine::ProgId;
-use crate::bpf::mem::{Addr, MAP_HANDLE_BASE, Memory};
-use crate::uapi::Errno;
+use crate::bpf::mem::{Addr, BadAccess, MAP_HANDLE_BASE, Memory};
+use crate::uapi::map::{BPF_F_LOCK, BPF_F_RDONLY, BPF_F_WRONLY};
+use crate::uapi::{Errno, MapType, ProgType, Release};
 
 /// Identifies a map in [`Maps`]. Its handle in guest memory is [`MapId::handle`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,54 +47,450 @@ pub struct MapCtx<'a> {
     /// Possible CPUs.
     pub nr_cpus: u32,
     /// The kernel spoken as.
-    pub release: crate::uapi::Release,
+    pub release: Release,
 }
 
-/// One map. The first group is what helpers do (`map_ops` of the program side), the second what bpf(2) does.
+/// What the system call stores in maps that hold kernel objects; user space passes a file descriptor for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reference {
+    /// For prog arrays.
+    Program(TailCallee),
+    /// For maps of maps.
+    Map(MapId),
+    /// For perf event arrays: an event that takes records on this CPU (`PERF_COUNT_SW_BPF_OUTPUT`).
+    PerfEvent {
+        /// The CPU the event was opened on.
+        cpu: u32,
+    },
+}
+
+/// What makes programs exchangeable by a tail call (`kernel/bpf/core.c: __bpf_prog_map_compatible`, v6.12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TailCallee {
+    /// The program.
+    pub prog: ProgId,
+    /// Its type.
+    pub prog_type: ProgType,
+    /// Whether it takes XDP frames in several buffers.
+    pub xdp_has_frags: bool,
+}
+
+/// A record that came out of a ring buffer or a perf event array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The map it came out of.
+    pub map: MapId,
+    /// The bytes a consumer gets; of a perf event padded with zeroes to the size the consumer is told.
+    pub data: Vec<u8>,
+}
+
+/// An element that is not what it was. Values are as the system call gives them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The map.
+    pub map: MapId,
+    /// The element's key.
+    pub key: Vec<u8>,
+    /// What it was; `None`: absent.
+    pub before: Option<Vec<u8>>,
+    /// What it is; `None`: absent.
+    pub after: Option<Vec<u8>>,
+}
+
+/// A position in [`Maps::walk`], the order of `bpf_for_each_map_elem`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    /// Buckets or elements already left behind.
+    at: u64,
+}
+
+/// An element that [`Maps::walk`] visits.
+pub struct Element {
+    /// The key's bytes.
+    pub key: Vec<u8>,
+    /// The address of this CPU's value.
+    pub value: Addr,
+}
+
+/// One map. The first group is what helpers do, the second what bpf(2) does; the defaults are what the kernel answers
+/// where a type has no such operation.
 ///
 /// Keys and values have exactly the sizes of the [`MapSpec`]; the syscall side of a per-CPU map takes and gives
-/// `nr_cpus × round_up(value_size, 8)` bytes, as the kernel does.
+/// `nr_cpus × round_up(value_size, 8)` bytes.
 pub trait Map {
-    /// What the map was created as.
-    fn spec(&self) -> &MapSpec;
-
-    /// `bpf_map_lookup_elem`: the address of the (this CPU's) value.
-    fn lookup(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Option<Addr>;
+    /// `bpf_map_lookup_elem`: the address of the (this CPU's) value, 0 for none.
+    fn lookup(&mut self, ctx: &mut MapCtx<'_>, key: Addr) -> Result<Addr, BadAccess> {
+        let _ = (ctx, key);
+        Ok(0)
+    }
+    /// `bpf_map_lookup_percpu_elem`: the address of another CPU's value, 0 for none.
+    fn lookup_percpu(&mut self, ctx: &mut MapCtx<'_>, key: Addr, cpu: u32) -> Result<Addr, BadAccess> {
+        let _ = (ctx, key, cpu);
+        Ok(0)
+    }
     /// `bpf_map_update_elem`.
-    fn update(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+    fn update(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _ = (ctx, key, value, flags);
+        Err(Errno::ENOTSUPP)
+    }
     /// `bpf_map_delete_elem`.
-    fn delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno>;
-
-    /// The program in a slot of a prog array, for `bpf_tail_call`; `None` for an empty slot, one out of range, or
-    /// another type of map.
-    fn program(&self, index: u32) -> Option<ProgId> {
-        let _ = index;
+    fn delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno> {
+        let _ = (ctx, key);
+        Err(Errno::ENOTSUPP)
+    }
+    /// `bpf_map_push_elem`.
+    fn push(&mut self, ctx: &mut MapCtx<'_>, value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _ = (ctx, value, flags);
+        Err(Errno::ENOTSUPP)
+    }
+    /// `bpf_map_peek_elem`: the bytes, also on an error that hands out zeroes.
+    fn peek(&mut self, ctx: &mut MapCtx<'_>) -> (Vec<u8>, Result<(), Errno>) {
+        let _ = ctx;
+        (Vec::new(), Err(Errno::ENOTSUPP))
+    }
+    /// `bpf_map_pop_elem`: see [`peek`](Self::peek).
+    fn pop(&mut self, ctx: &mut MapCtx<'_>) -> (Vec<u8>, Result<(), Errno>) {
+        let _ = ctx;
+        (Vec::new(), Err(Errno::ENOTSUPP))
+    }
+    /// One step of `bpf_for_each_map_elem`; `None` at the end.
+    fn walk(&mut self, ctx: &mut MapCtx<'_>, walk: &mut Walk) -> Option<Element> {
+        let _ = (ctx, walk);
         None
     }
 
     /// `BPF_MAP_LOOKUP_ELEM`.
-    fn sys_lookup(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno>;
+    fn sys_lookup(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<Vec<u8>, Errno>;
     /// `BPF_MAP_UPDATE_ELEM`.
-    fn sys_update(&mut self, ctx: &mut MapCtx<'_>, key: &[u8], value: &[u8], flags: u64)
-    -> Result<(), Errno>;
+    fn sys_update(
+        &mut self,
+        ctx: &mut MapCtx<'_>,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        self.update(ctx, key, value, flags)
+    }
+    /// `BPF_MAP_UPDATE_ELEM` of a map that holds kernel objects: `new` is what looking the descriptor up gave.
+    fn sys_update_fd(&mut self, key: &[u8], new: Result<Reference, Errno>, flags: u64) -> Result<(), Errno> {
+        let _ = (key, new, flags);
+        Err(Errno::EINVAL)
+    }
     /// `BPF_MAP_DELETE_ELEM`.
-    fn sys_delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno>;
+    fn sys_delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno> {
+        self.delete(ctx, key)
+    }
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
+    fn sys_lookup_and_delete(&mut self, ctx: &mut MapCtx<'_>, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let _ = (ctx, key);
+        Err(Errno::ENOTSUPP)
+    }
     /// `BPF_MAP_GET_NEXT_KEY`; `None` asks for the first key. Ends with `ENOENT`.
-    fn next_key(&mut self, ctx: &mut MapCtx<'_>, key: Option<&[u8]>) -> Result<Vec<u8>, Errno>;
+    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno>;
+
+    /// The value a program addresses by `ld_imm64` (`map_direct_value_addr`).
+    fn value_addr(&mut self, ctx: &mut MapCtx<'_>) -> Result<Addr, Errno> {
+        let _ = ctx;
+        Err(Errno::ENOTSUPP)
+    }
+    /// The program in this slot of a prog array.
+    fn program(&self, index: u32) -> Option<ProgId> {
+        let _ = index;
+        None
+    }
+    /// A program that makes tail calls through this prog array, or is put into it, settles what may be in it: programs
+    /// like itself. `EINVAL` if something else did before.
+    fn claim(&mut self, callee: TailCallee) -> Result<(), Errno> {
+        let _ = callee;
+        Ok(())
+    }
+    /// Hands `data` to the event in slot `index` of a perf event array (`kernel/trace/bpf_trace.c:
+    /// __bpf_perf_event_output`, v6.12).
+    fn perf_output(&mut self, cpu: u32, index: u32, data: Vec<u8>) -> Result<(), Errno> {
+        let _ = (cpu, index, data);
+        Err(Errno::EINVAL)
+    }
+    /// The ring, if this is a ring buffer.
+    fn ringbuf(&mut self) -> Option<&mut Ringbuf> {
+        None
+    }
+    /// Takes the records a consumer would get now.
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+    /// Every key in use, in the order of [`next_key`](Self::next_key); arrays leave out elements never written.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+    /// Starts or stops remembering values before they change.
+    fn track(&mut self, on: bool) {
+        let _ = on;
+    }
+    /// The elements that changed since tracking began or since the last call, by key.
+    fn changes(&mut self, ctx: &mut MapCtx<'_>) -> Vec<Change> {
+        let _ = ctx;
+        Vec::new()
+    }
+    /// The values whose special fields the map has freed since the last call: their timers are no more.
+    fn take_freed(&mut self) -> Vec<Addr> {
+        Vec::new()
+    }
+    /// A grace period has passed: no program holds a pointer any more.
+    fn synchronize_rcu(&mut self, mem: &mut Memory) {
+        let _ = mem;
+    }
 }
 
-/// Every map of one kernel.
+/// A map and what is the same for every type.
+struct Slot {
+    spec: MapSpec,
+    frozen: bool,
+    map: Box<dyn Map>,
+}
+
+/// Every map of one kernel, by the order of creation.
 #[derive(Default)]
 pub struct Maps {
-    maps: Vec<Box<dyn Map>>,
+    slots: Vec<Slot>,
+    tracked: bool,
 }
 
 impl Maps {
+    /// `BPF_MAP_CREATE` (`kernel/bpf/syscall.c: map_create`, v6.12), with every capability.
+    ///
+    /// Memory is not taken until used, so a kernel's `ENOMEM` for a huge map has no counterpart.
+    pub fn create(&mut self, ctx: &mut MapCtx<'_>, spec: &MapSpec) -> Result<MapId, CreateError> {
+        let id = MapId(self.slots.len() as u32);
+        let (map, spec) = create::create(ctx, id, spec)?;
+        self.slots.push(Slot { spec, frozen: false, map });
+        let tracked = self.tracked;
+        self.map(id).track(tracked);
+        Ok(id)
+    }
+
     /// The map a guest handle stands for.
-    pub fn by_handle(&mut self, handle: Addr) -> Option<(MapId, &mut (dyn Map + 'static))> {
+    #[inline]
+    pub fn by_handle(&self, handle: Addr) -> Option<MapId> {
         let offset = handle.checked_sub(MAP_HANDLE_BASE)?;
-        let id = u32::try_from(offset / 16).ok()?;
-        let map = self.maps.get_mut(id as usize)?;
-        (offset % 16 == 0).then(move || (MapId(id), map.as_mut()))
+        let number = offset / 16;
+        (offset.is_multiple_of(16) && number < self.slots.len() as u64).then_some(MapId(number as u32))
+    }
+
+    /// Every map, oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = MapId> + use<> {
+        (0..self.slots.len() as u32).map(MapId)
+    }
+
+    /// What the map is: the flags and `max_entries` are those the kernel keeps, which may differ from those asked for.
+    pub fn spec(&self, id: MapId) -> &MapSpec {
+        &self.slots[id.0 as usize].spec
+    }
+
+    /// The map itself, for operations that ask nothing of the file descriptor: the program side.
+    #[inline]
+    pub fn map(&mut self, id: MapId) -> &mut dyn Map {
+        self.slots[id.0 as usize].map.as_mut()
+    }
+
+    /// One step of `bpf_for_each_map_elem`, in the kernel's order, which the callback may disturb as it may there: the
+    /// next element is chosen before the current one is handed out.
+    pub fn walk(&mut self, ctx: &mut MapCtx<'_>, id: MapId, walk: &mut Walk) -> Option<Element> {
+        self.map(id).walk(ctx, walk)
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM` (`kernel/bpf/syscall.c: map_lookup_elem`, v6.12).
+    pub fn sys_lookup(
+        &mut self,
+        ctx: &mut MapCtx<'_>,
+        id: MapId,
+        key: &[u8],
+        flags: u64,
+    ) -> Result<Vec<u8>, Errno> {
+        if flags & !BPF_F_LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let slot = self.readable(id)?.lockable(flags)?;
+        slot.map.sys_lookup(ctx, slot.spec.whole_key(key))
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM` (`kernel/bpf/syscall.c: map_update_elem`, v6.12).
+    ///
+    /// No file descriptor exists here: bytes written to a map that holds kernel objects get `EBADF` where the kernel
+    /// looks the descriptor up. [`sys_update_reference`](Self::sys_update_reference) is for those.
+    pub fn sys_update(
+        &mut self,
+        ctx: &mut MapCtx<'_>,
+        id: MapId,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let slot = self.writable(id)?.lockable(flags)?;
+        assert_eq!(value.len(), slot.spec.sys_value_size(ctx.nr_cpus), "value of map {}", slot.spec.name);
+        slot.map.sys_update(ctx, slot.spec.whole_key(key), value, flags)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM` of a map that holds kernel objects.
+    pub fn sys_update_reference(
+        &mut self,
+        id: MapId,
+        key: &[u8],
+        new: Reference,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let new = match new {
+            Reference::Map(inner) => map_in_map::fits(self.spec(id), self.spec(inner)).map(|()| new),
+            Reference::Program(_) | Reference::PerfEvent { .. } => Ok(new),
+        };
+        let slot = self.writable(id)?.lockable(flags)?;
+        slot.map.sys_update_fd(slot.spec.whole_key(key), new, flags)
+    }
+
+    /// What a loader's perf buffer does to every perf event array: opens an event on each CPU that has a slot
+    /// (`tools/lib/bpf/libbpf.c: __perf_buffer__new`, v6.12).
+    pub fn open_perf_buffers(&mut self, nr_cpus: u32) -> Result<(), Errno> {
+        for id in self.ids() {
+            let spec = self.spec(id);
+            if spec.map_type == MapType::PerfEventArray {
+                for cpu in 0..nr_cpus.min(spec.max_entries) {
+                    self.sys_update_reference(id, &cpu.to_le_bytes(), Reference::PerfEvent { cpu }, 0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `BPF_MAP_DELETE_ELEM` (`kernel/bpf/syscall.c: map_delete_elem`, v6.12).
+    pub fn sys_delete(&mut self, ctx: &mut MapCtx<'_>, id: MapId, key: &[u8]) -> Result<(), Errno> {
+        let slot = self.writable(id)?;
+        slot.map.sys_delete(ctx, slot.spec.whole_key(key))
+    }
+
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM` (`kernel/bpf/syscall.c: map_lookup_and_delete_elem`, v6.12).
+    pub fn sys_lookup_and_delete(
+        &mut self,
+        ctx: &mut MapCtx<'_>,
+        id: MapId,
+        key: &[u8],
+        flags: u64,
+    ) -> Result<Vec<u8>, Errno> {
+        if flags & !BPF_F_LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.readable(id)?;
+        let slot = self.writable(id)?;
+        if flags != 0 && matches!(slot.spec.map_type, MapType::Queue | MapType::Stack) {
+            return Err(Errno::EINVAL);
+        }
+        let slot = slot.lockable(flags)?;
+        slot.map.sys_lookup_and_delete(ctx, slot.spec.whole_key(key))
+    }
+
+    /// `BPF_MAP_GET_NEXT_KEY` (`kernel/bpf/syscall.c: map_get_next_key`, v6.12). `None` asks for the first key; a key
+    /// that is not (or no longer) in the map starts over. Ends with `ENOENT`.
+    pub fn sys_next_key(&mut self, id: MapId, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        let slot = self.readable(id)?;
+        slot.map.next_key(key.map(|key| slot.spec.whole_key(key)))
+    }
+
+    /// `BPF_MAP_FREEZE` (`kernel/bpf/syscall.c: map_freeze`, v6.12): from now on the system call may not write.
+    pub fn sys_freeze(&mut self, id: MapId) -> Result<(), Errno> {
+        let slot = &mut self.slots[id.0 as usize];
+        if !slot.spec.fields.is_empty() {
+            return Err(Errno::ENOTSUPP);
+        }
+        if slot.spec.flags & BPF_F_RDONLY != 0 {
+            return Err(Errno::EPERM);
+        }
+        if slot.frozen {
+            return Err(Errno::EBUSY);
+        }
+        slot.frozen = true;
+        Ok(())
+    }
+
+    /// The guest address `offset` bytes into the value of a map of one element: what `ld_imm64` of a global variable
+    /// loads (`kernel/bpf/arraymap.c: array_map_direct_value_addr`, v6.12).
+    pub fn value_addr(&mut self, ctx: &mut MapCtx<'_>, id: MapId, offset: u32) -> Result<Addr, Errno> {
+        let slot = &mut self.slots[id.0 as usize];
+        let base = slot.map.value_addr(ctx)?;
+        if offset >= slot.spec.value_size {
+            return Err(Errno::EINVAL);
+        }
+        Ok(base + Addr::from(offset))
+    }
+
+    /// Every element that can be read, by key in the map's own order, with values as the system call gives them.
+    /// Elements of arrays that were never written are left out: they are zero.
+    pub fn dump(&mut self, ctx: &mut MapCtx<'_>, id: MapId) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let map = self.map(id);
+        let keys = map.keys();
+        keys.into_iter().filter_map(|key| map.sys_lookup(ctx, &key).ok().map(|value| (key, value))).collect()
+    }
+
+    /// Finishes the ring buffer record at `sample`, which [`Ringbuf::reserve`] gave; false if no ring gave it.
+    pub fn ringbuf_commit(&mut self, mem: &mut Memory, sample: Addr, discard: bool) -> bool {
+        let mut rings = self.slots.iter_mut().filter_map(|slot| slot.map.ringbuf());
+        rings.any(|ring| ring.commit(mem, sample, discard))
+    }
+
+    /// Records reserved and neither submitted nor discarded, by address.
+    pub fn ringbuf_open(&mut self) -> Vec<Addr> {
+        self.slots.iter_mut().filter_map(|slot| slot.map.ringbuf()).flat_map(|ring| ring.open()).collect()
+    }
+
+    /// Takes every record a consumer of the ring buffers and perf events would get now, by map, in the order of each
+    /// map's records; of a perf event array, the records of its first slot before those of the next.
+    pub fn drain(&mut self) -> Vec<Record> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .flat_map(|(number, slot)| {
+                let map = MapId(number as u32);
+                slot.map.drain().into_iter().map(move |data| Record { map, data })
+            })
+            .collect()
+    }
+
+    /// Starts (or stops) remembering, for every map, what an element was before it could change.
+    pub fn track(&mut self, on: bool) {
+        self.tracked = on;
+        for slot in &mut self.slots {
+            slot.map.track(on);
+        }
+    }
+
+    /// The elements that changed since [`track`](Self::track) or since the last call, by map and key. Costs what was
+    /// touched, not what the maps hold.
+    pub fn changes(&mut self, ctx: &mut MapCtx<'_>) -> Vec<Change> {
+        self.slots.iter_mut().flat_map(|slot| slot.map.changes(ctx)).collect()
+    }
+
+    /// The values whose special fields maps have freed since the last call: their timers are no more.
+    pub fn take_freed(&mut self) -> Vec<Addr> {
+        self.slots.iter_mut().flat_map(|slot| slot.map.take_freed()).collect()
+    }
+
+    /// To be called when no program runs: memory that only a running program could still reach is given back.
+    pub fn synchronize_rcu(&mut self, mem: &mut Memory) {
+        for slot in &mut self.slots {
+            slot.map.synchronize_rcu(mem);
+        }
+    }
+
+    fn readable(&mut self, id: MapId) -> Result<&mut Slot, Errno> {
+        let slot = &mut self.slots[id.0 as usize];
+        if slot.spec.flags & BPF_F_WRONLY != 0 { Err(Errno::EPERM) } else { Ok(slot) }
+    }
+
+    fn writable(&mut self, id: MapId) -> Result<&mut Slot, Errno> {
+        let slot = &mut self.slots[id.0 as usize];
+        if slot.frozen || slot.spec.flags & BPF_F_RDONLY != 0 { Err(Errno::EPERM) } else { Ok(slot) }
+    }
+}
+
+impl Slot {
+    fn lockable(&mut self, flags: u64) -> Result<&mut Self, Errno> {
+        let has_lock = self.spec.fields.iter().any(|f| f.kind == SpecialKind::SpinLock);
+        if flags & BPF_F_LOCK != 0 && !has_lock { Err(Errno::EINVAL) } else { Ok(self) }
     }
 }

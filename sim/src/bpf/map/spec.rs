@@ -31,6 +31,27 @@ pub struct MapSpec {
     pub fields: Vec<SpecialField>,
 }
 
+impl MapSpec {
+    /// Bytes of a value in the system call (`kernel/bpf/syscall.c: bpf_map_value_size`, v6.12).
+    pub fn sys_value_size(&self, nr_cpus: u32) -> usize {
+        match self.map_type {
+            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash => {
+                (self.value_size as usize).next_multiple_of(8) * nr_cpus as usize
+            }
+            _ => self.value_size as usize,
+        }
+    }
+
+    /// `key` itself, which must have the size of the map's keys.
+    ///
+    /// # Panics
+    /// When it has not: the caller read a key of some other map.
+    pub(super) fn whole_key<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        assert_eq!(key.len(), self.key_size as usize, "key of map {}", self.name);
+        key
+    }
+}
+
 /// A field inside a map value that only helpers may touch (`struct btf_record` of `include/linux/bpf.h`, v6.12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpecialField {
