@@ -198,6 +198,10 @@ impl Memory {
         let (first_full, last_full) = (base.div_ceil(8), end / 8);
         if first_full < last_full {
             self.shadow[first_full..last_full].fill(full);
+            // Where two objects touch (XDP metadata and data), an access across the border must take the slow path.
+            if base % 8 == 0 && self.object_at(object.base - 1, 1).is_some() {
+                self.shadow[first_full] = SHADOW_SLOW;
+            }
         }
         self.objects.insert(object.base as u32, object);
     }

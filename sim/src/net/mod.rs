@@ -1,1 +1,26 @@
-//! Floor 3: one kernel.
+//! Floor 3: one kernel. Packets, the contexts programs see of them, helpers, and BPF_PROG_TEST_RUN.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `kernel` | [`Kernel`]: a machine and everything around it; loads objects, runs programs |
+//! | `env` | what is neither packet nor map: devices, routes, clock, random numbers, the redirect a helper asked for |
+//! | `skb`, `xdp`, `linear` | packets: their bytes in guest memory and what the kernel knows of them |
+//! | `ctx` | reads and writes of context fields |
+//! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
+//! | [`helper`] | the table of helpers, one file per family |
+//! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
+
+pub mod ctx;
+mod env;
+pub mod helper;
+mod kernel;
+pub mod linear;
+mod run;
+pub mod skb;
+pub mod sock;
+pub mod tunnel;
+pub mod xdp;
+
+pub use env::Env;
+pub use kernel::{Config, Kernel};
+pub use run::{Packet, Run};

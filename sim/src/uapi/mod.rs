@@ -1,6 +1,7 @@
 //! Floor 0: the kernel's ABI as data. No behaviour lives here, only numbers, names and layouts.
 
 pub mod action;
+pub mod ctx;
 pub mod errno;
 pub mod helper;
 mod kernel_enum;
@@ -10,5 +11,5 @@ mod release;
 
 pub use errno::Errno;
 pub use map::MapType;
-pub use prog::{AttachType, ProgType};
+pub use prog::{AttachType, ProgType, ProgTypes};
 pub use release::Release;

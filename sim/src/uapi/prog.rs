@@ -103,3 +103,36 @@ kernel_enum! {
         TraceKprobeSession = 56 "BPF_TRACE_KPROBE_SESSION";
     }
 }
+
+/// A set of program types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProgTypes(u64);
+
+impl ProgTypes {
+    /// No type.
+    pub const NONE: Self = Self(0);
+    /// Every type.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The set of these types.
+    pub const fn of(types: &[ProgType]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < types.len() {
+            bits |= 1 << types[index] as u32;
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// The types in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the set has this type.
+    pub const fn contains(self, prog_type: ProgType) -> bool {
+        self.0 & (1 << prog_type as u32) != 0
+    }
+}

@@ -1,0 +1,4 @@
+//! Reads and writes of context fields: `net/core/filter.c: *_convert_ctx_access`, v6.12.
+
+pub mod skb;
+pub mod xdp;

@@ -1,0 +1,127 @@
+//! One call of a helper: its arguments, checked, and what it may reach.
+
+use super::{Arg, Helper};
+use crate::bpf::map::{Map, MapCtx};
+use crate::bpf::mem::CTX_BASE;
+use crate::bpf::{Addr, FaultKind, Machine, Memory};
+use crate::net::run::{Packet, Run};
+use crate::net::skb::SkBuff;
+use crate::net::xdp::XdpBuff;
+use crate::uapi::MapType;
+
+/// `kernel/bpf/verifier.c: BPF_MAX_VAR_SIZ`, v6.12.
+const BPF_MAX_VAR_SIZ: u64 = 1 << 29;
+
+/// One call of a helper.
+pub struct Call<'a, 'k> {
+    /// The running program.
+    pub run: &'a mut Run<'k>,
+    /// Memory, maps and programs.
+    pub machine: &'a mut Machine,
+    /// The helper.
+    pub row: &'static Helper,
+    /// `r1` to `r5`.
+    pub args: [u64; 5],
+}
+
+impl Call<'_, '_> {
+    /// A fault of argument `number`, from 1.
+    pub fn bad_arg(&self, number: usize, why: impl Into<String>) -> FaultKind {
+        FaultKind::Argument { helper: self.row.name(), number: number as u8, why: why.into() }
+    }
+
+    /// What the verifier would check of the arguments.
+    pub fn check_args(&mut self) -> Result<(), FaultKind> {
+        let mut sizes = (0, 0);
+        for (index, &arg) in self.row.args.iter().enumerate() {
+            let value = self.args[index];
+            let number = index + 1;
+            match arg {
+                Arg::Ctx if value != CTX_BASE => return Err(self.bad_arg(number, "not the context")),
+                Arg::Map(types) => sizes = self.check_map(number, value, types)?,
+                Arg::Key => self.check_mem(value, sizes.0, false)?,
+                Arg::Value => self.check_mem(value, sizes.1, false)?,
+                Arg::ValueOut => self.check_mem(value, sizes.1, true)?,
+                Arg::Mem => self.check_mem(value, self.args[index + 1], false)?,
+                Arg::MemOrNull if value != 0 => self.check_mem(value, self.args[index + 1], false)?,
+                Arg::MemOut => self.check_mem(value, self.args[index + 1], true)?,
+                Arg::Size if value == 0 => return Err(self.bad_arg(number, "a size of 0")),
+                Arg::Size | Arg::SizeOrZero if value >= BPF_MAX_VAR_SIZ => {
+                    return Err(self.bad_arg(number, format!("a size of {}", value as i64)));
+                }
+                Arg::Fixed(len) => self.check_mem(value, len.into(), true)?,
+                // What holds, and what the helper itself looks at.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_mem(&self, addr: Addr, len: u64, write: bool) -> Result<(), FaultKind> {
+        if len > 0 {
+            self.machine.mem.check(addr, len, write)?;
+        }
+        Ok(())
+    }
+
+    /// Key and value size of the map argument `number` stands for.
+    fn check_map(&mut self, number: usize, handle: Addr, types: &[MapType]) -> Result<(u64, u64), FaultKind> {
+        let Some((_, map)) = self.machine.maps.by_handle(handle) else {
+            return Err(self.bad_arg(number, "not a map"));
+        };
+        let spec = map.spec();
+        let (map_type, sizes) = (spec.map_type, (spec.key_size.into(), spec.value_size.into()));
+        if !types.is_empty() && !types.contains(&map_type) {
+            return Err(self.bad_arg(number, format!("a map of type {map_type}")));
+        }
+        Ok(sizes)
+    }
+
+    /// Bytes the program lets the helper read.
+    pub fn mem(&self, addr: Addr, len: u64) -> Result<&[u8], FaultKind> {
+        Ok(self.machine.mem.guest(addr, len)?)
+    }
+
+    /// Bytes the program lets the helper write.
+    pub fn mem_mut(&mut self, addr: Addr, len: u64) -> Result<&mut [u8], FaultKind> {
+        Ok(self.machine.mem.guest_mut(addr, len)?)
+    }
+
+    /// The packet of a program whose context is an skb, and guest memory.
+    ///
+    /// # Panics
+    /// If the row lets other program types in.
+    pub fn skb(&mut self) -> (&mut SkBuff, &mut Memory) {
+        match &mut self.run.packet {
+            Packet::Skb(skb) => (skb, &mut self.machine.mem),
+            Packet::Xdp(_) => panic!("{} is for skb programs", self.row.name()),
+        }
+    }
+
+    /// The packet of an XDP program, and guest memory.
+    ///
+    /// # Panics
+    /// If the row lets other program types in.
+    pub fn xdp(&mut self) -> (&mut XdpBuff, &mut Memory) {
+        match &mut self.run.packet {
+            Packet::Xdp(xdp) => (xdp, &mut self.machine.mem),
+            Packet::Skb(_) => panic!("{} is for XDP programs", self.row.name()),
+        }
+    }
+
+    /// The map whose handle is argument `number` (from 1), and what its operations need.
+    ///
+    /// # Panics
+    /// If the row does not say that the argument is a map.
+    pub fn map(&mut self, number: usize) -> (&mut (dyn Map + 'static), MapCtx<'_>) {
+        let machine = &mut *self.machine;
+        let (_, map) = machine.maps.by_handle(self.args[number - 1]).expect("the arguments were checked");
+        let ctx = MapCtx {
+            mem: &mut machine.mem,
+            cpu: machine.cpu,
+            nr_cpus: machine.nr_cpus,
+            release: machine.release,
+        };
+        (map, ctx)
+    }
+}

@@ -1,0 +1,185 @@
+//! Helpers: one table, one row each. A row says who may call it, what its arguments are and which function does it.
+//!
+//! To add a helper, add a row and its function to its family's file. Errors a program would see are
+//! [`Failure::Errno`], returned with `?`; what the verifier would have refused is [`Failure::Fault`].
+
+#![allow(clippy::unnecessary_wraps)] // every row has the same type of function
+
+mod call;
+mod map;
+mod time;
+
+use std::sync::LazyLock;
+
+pub use call::Call;
+
+use crate::bpf::FaultKind;
+use crate::uapi::ProgType::{
+    CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SkLookup, SocketFilter, Xdp,
+};
+use crate::uapi::{Errno, MapType, ProgType, ProgTypes, helper as uapi};
+
+/// Why a helper did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// The program sees the negative errno in `r0`.
+    Errno(Errno),
+    /// The verifier would have refused the call.
+    Fault(FaultKind),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl<F: Into<FaultKind>> From<F> for Failure {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// What a helper leaves in `r0`, or why not.
+pub type Ret = Result<u64, Failure>;
+
+/// What an argument must be: `include/linux/bpf.h: enum bpf_arg_type`, v6.12.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arg {
+    /// Any value: `ARG_ANYTHING`.
+    Any,
+    /// The context: `ARG_PTR_TO_CTX`.
+    Ctx,
+    /// A map of one of these types; of any type if there are none: `ARG_CONST_MAP_PTR`.
+    Map(&'static [MapType]),
+    /// `key_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_KEY`.
+    Key,
+    /// `value_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_VALUE`.
+    Value,
+    /// `value_size` bytes to write, of the map before it: `ARG_PTR_TO_MAP_VALUE | MEM_UNINIT`.
+    ValueOut,
+    /// Memory to read, its size in the next argument: `ARG_PTR_TO_MEM | MEM_RDONLY`.
+    Mem,
+    /// As [`Arg::Mem`], or NULL.
+    MemOrNull,
+    /// Memory to write, its size in the next argument: `ARG_PTR_TO_UNINIT_MEM`.
+    MemOut,
+    /// The size of the memory before it, not 0: `ARG_CONST_SIZE`.
+    Size,
+    /// The size of the memory before it: `ARG_CONST_SIZE_OR_ZERO`.
+    SizeOrZero,
+    /// This many bytes to read and write: `ARG_PTR_TO_FIXED_SIZE_MEM`, with `MEM_UNINIT` or without.
+    Fixed(u32),
+    /// A function of the program: `ARG_PTR_TO_FUNC`.
+    Func,
+    /// What `bpf_ringbuf_reserve` returned: `ARG_PTR_TO_RINGBUF_MEM`.
+    Record,
+    /// A socket: `ARG_PTR_TO_BTF_ID_SOCK_COMMON`.
+    Sock,
+}
+
+/// One helper, for some program types.
+pub struct Helper {
+    /// Its number, `BPF_FUNC_*`.
+    pub id: u32,
+    /// The program types that may call it.
+    pub types: ProgTypes,
+    /// What its arguments are; those beyond the list are not looked at.
+    pub args: &'static [Arg],
+    /// Whether pointers into the packet are stale afterwards: `bpf_helper_changes_pkt_data`.
+    pub moves_packet: bool,
+    /// Where the kernel does it, v6.12.
+    pub cite: &'static str,
+    /// What it does.
+    pub call: fn(&mut Call<'_, '_>) -> Ret,
+}
+
+impl Helper {
+    /// Its name without `bpf_`.
+    ///
+    /// # Panics
+    /// If the row's number is not in the UAPI.
+    pub fn name(&self) -> &'static str {
+        uapi::name(self.id).expect("every row has a UAPI number")
+    }
+}
+
+/// sched_cls and sched_act.
+pub const TC: ProgTypes = ProgTypes::of(&[SchedCls, SchedAct]);
+/// The three lightweight tunnel hooks.
+pub const LWT: ProgTypes = ProgTypes::of(&[LwtIn, LwtOut, LwtXmit]);
+/// Every program type modelled, which is who may call what `bpf_base_func_proto` gives.
+pub const BASE: ProgTypes =
+    ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector]).or(TC).or(LWT);
+
+/// Every family.
+const FAMILIES: &[&[Helper]] = &[map::ROWS, time::ROWS];
+
+/// Rows by program type and number.
+static TABLE: LazyLock<Vec<Vec<Option<&'static Helper>>>> = LazyLock::new(|| {
+    let mut table = vec![vec![None; uapi::ALL.len() + 1]; ProgType::ALL.len()];
+    for row in rows() {
+        for &prog_type in ProgType::ALL.iter().filter(|&&t| row.types.contains(t)) {
+            let slot = &mut table[prog_type as usize][row.id as usize];
+            assert!(slot.is_none(), "two rows for {} and {prog_type}", row.name());
+            *slot = Some(row);
+        }
+    }
+    table
+});
+
+/// The row of helper `id` for a program of this type.
+pub fn find(prog_type: ProgType, id: u32) -> Option<&'static Helper> {
+    TABLE[prog_type as usize].get(id as usize).copied().flatten()
+}
+
+/// Every row, family by family.
+pub fn rows() -> impl Iterator<Item = &'static Helper> {
+    FAMILIES.iter().copied().flatten()
+}
+
+/// Whether a program of this type may be loaded with a call of helper `id`; the error says in words why not.
+pub fn check(prog_type: ProgType, id: u32) -> Result<(), String> {
+    if id == uapi::id::tail_call || find(prog_type, id).is_some() {
+        return Ok(());
+    }
+    let Some(name) = uapi::name(id) else {
+        return Err(format!("there is no helper number {id}"));
+    };
+    if rows().any(|row| row.id == id) {
+        return Err(format!("bpf_{name} is not for programs of type {prog_type}"));
+    }
+    Err(format!("bpf_{name} is not modelled"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_helper_is_named() {
+        assert_eq!(check(SchedCls, uapi::id::map_lookup_elem), Ok(()));
+        assert_eq!(check(SchedCls, uapi::id::tail_call), Ok(()));
+        assert_eq!(check(SchedCls, uapi::id::d_path), Err("bpf_d_path is not modelled".into()));
+        assert_eq!(check(SchedCls, 5000), Err("there is no helper number 5000".into()));
+    }
+
+    #[test]
+    fn memory_is_followed_by_its_size_and_values_by_their_map() {
+        for row in rows() {
+            assert!(row.args.len() <= 5 && !row.cite.is_empty(), "{}", row.name());
+            for (index, arg) in row.args.iter().enumerate() {
+                let next = row.args.get(index + 1);
+                match arg {
+                    Arg::Mem | Arg::MemOrNull | Arg::MemOut => {
+                        assert!(matches!(next, Some(Arg::Size | Arg::SizeOrZero)), "{}", row.name());
+                    }
+                    Arg::Key | Arg::Value | Arg::ValueOut => {
+                        assert!(matches!(row.args[0], Arg::Map(_)), "{}", row.name());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

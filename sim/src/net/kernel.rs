@@ -1,0 +1,48 @@
+//! One kernel: a machine and what is around it.
+
+use crate::bpf::map::Maps;
+use crate::bpf::{Machine, Memory};
+use crate::net::env::Env;
+use crate::uapi::Release;
+
+/// What a kernel is made as.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// The kernel spoken as.
+    pub release: Release,
+    /// The CPU programs run on.
+    pub cpu: u32,
+    /// Possible CPUs.
+    pub nr_cpus: u32,
+    /// Where the sequence of `bpf_get_prandom_u32` starts.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { release: Release::default(), cpu: 0, nr_cpus: 1, seed: 0 }
+    }
+}
+
+/// One kernel.
+pub struct Kernel {
+    /// Memory, maps and programs.
+    pub machine: Machine,
+    /// Everything else.
+    pub env: Env,
+}
+
+impl Kernel {
+    /// A kernel without programs, its clock at [`Env::START_NS`].
+    pub fn new(config: &Config) -> Self {
+        let machine = Machine {
+            mem: Memory::new(),
+            maps: Maps::default(),
+            programs: Vec::new(),
+            release: config.release,
+            cpu: config.cpu,
+            nr_cpus: config.nr_cpus,
+        };
+        Self { machine, env: Env { clock_ns: Env::START_NS, seed: config.seed } }
+    }
+}

@@ -1,0 +1,87 @@
+//! One running program: what the engine asks of the kernel around it.
+
+use crate::bpf::{FaultKind, Host, Machine};
+use crate::net::env::Env;
+use crate::net::helper;
+use crate::net::skb::SkBuff;
+use crate::net::xdp::XdpBuff;
+use crate::net::{ctx, helper::Call};
+use crate::uapi::{AttachType, ProgType};
+
+/// What a program's context stands for.
+pub enum Packet {
+    /// tc, cgroup_skb, socket filter, lwt.
+    Skb(Box<SkBuff>),
+    /// XDP.
+    Xdp(Box<XdpBuff>),
+}
+
+/// One running program.
+pub struct Run<'k> {
+    /// What is neither packet nor map.
+    pub env: &'k mut Env,
+    /// What the context stands for.
+    pub packet: Packet,
+    /// The program's type.
+    pub prog_type: ProgType,
+    /// Its expected attach type.
+    pub attach_type: Option<AttachType>,
+}
+
+impl Run<'_> {
+    /// Shows the packet to the program, at an address it has not seen.
+    pub fn expose(&mut self, machine: &mut Machine) {
+        match &mut self.packet {
+            Packet::Skb(skb) => skb.linear.expose(&mut machine.mem),
+            Packet::Xdp(xdp) => xdp.linear.expose(&mut machine.mem),
+        }
+    }
+
+    /// Takes the packet away from the program.
+    pub fn hide(&mut self, machine: &mut Machine) {
+        match &mut self.packet {
+            Packet::Skb(skb) => skb.linear.hide(&mut machine.mem),
+            Packet::Xdp(xdp) => xdp.linear.hide(&mut machine.mem),
+        }
+    }
+}
+
+impl Host for Run<'_> {
+    fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+        let row = helper::find(self.prog_type, id)
+            .ok_or_else(|| FaultKind::Instruction(format!("{} has no helper {id}", self.prog_type)))?;
+        let mut call = Call { run: self, machine, row, args };
+        call.check_args()?;
+        let result = match (row.call)(&mut call) {
+            Ok(r0) => r0,
+            Err(helper::Failure::Errno(errno)) => errno.as_r0(),
+            Err(helper::Failure::Fault(fault)) => return Err(fault),
+        };
+        if row.moves_packet {
+            self.expose(machine);
+        }
+        Ok(result)
+    }
+
+    fn ctx_load(&mut self, _machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
+        let loaded = match &self.packet {
+            Packet::Skb(skb) => ctx::skb::load(skb, self.prog_type, offset, size),
+            Packet::Xdp(xdp) => ctx::xdp::load(xdp, self.attach_type, offset, size),
+        };
+        loaded.map_err(|why| FaultKind::Context { offset, size, write: false, why })
+    }
+
+    fn ctx_store(
+        &mut self,
+        _machine: &mut Machine,
+        offset: u32,
+        size: u32,
+        value: u64,
+    ) -> Result<(), FaultKind> {
+        let stored = match &mut self.packet {
+            Packet::Skb(skb) => ctx::skb::store(skb, self.prog_type, offset, size, value),
+            Packet::Xdp(_) => ctx::xdp::store(offset, size),
+        };
+        stored.map_err(|why| FaultKind::Context { offset, size, write: true, why })
+    }
+}

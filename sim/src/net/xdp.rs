@@ -1,0 +1,68 @@
+//! `struct xdp_buff`: a packet before the kernel made an `sk_buff` of it.
+
+use crate::bpf::Memory;
+use crate::net::linear::Linear;
+
+/// `XDP_PACKET_HEADROOM`.
+pub const XDP_PACKET_HEADROOM: u32 = 256;
+/// `sizeof(struct xdp_frame)` on x86-64: headroom no program may use.
+pub const XDP_FRAME: u32 = 40;
+
+/// A packet under an XDP program: `include/net/xdp.h: struct xdp_buff`, v6.12.
+#[derive(Debug)]
+pub struct XdpBuff {
+    /// The linear part, with its metadata.
+    pub linear: Linear,
+    /// Fragments after it, in order.
+    pub frags: Vec<Frag>,
+    /// `rxq->dev->ifindex`.
+    pub ingress_ifindex: u32,
+    /// `rxq->queue_index`.
+    pub rx_queue_index: u32,
+    /// `rxq->frag_size`; 0 where fragments cannot grow.
+    pub frag_size: u32,
+    /// Whether the device's metadata are usable (`data_meta <= data`).
+    pub has_meta: bool,
+}
+
+/// One fragment, `skb_frag_t`.
+#[derive(Clone, Debug)]
+pub struct Frag {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its offset in its page.
+    pub offset: u32,
+}
+
+impl XdpBuff {
+    /// `xdp_get_frags_len`.
+    pub fn frags_len(&self) -> u32 {
+        self.frags.iter().map(|f| f.bytes.len() as u32).sum()
+    }
+
+    /// `xdp_get_buff_len`: linear bytes and fragments.
+    pub fn len(&self) -> u32 {
+        self.linear.len() + self.frags_len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `each` with the pieces that hold `[offset, offset + len)`, in order; the caller has checked the range.
+    pub fn for_range(&mut self, mem: &mut Memory, offset: u32, len: u32, mut each: impl FnMut(&mut [u8])) {
+        let (mut offset, mut len) = (offset as usize, len as usize);
+        let linear = self.linear.bytes_mut(mem);
+        let pieces = std::iter::once(linear).chain(self.frags.iter_mut().map(|f| f.bytes.as_mut_slice()));
+        for piece in pieces {
+            if offset < piece.len() && len > 0 {
+                let n = len.min(piece.len() - offset);
+                each(&mut piece[offset..offset + n]);
+                (offset, len) = (0, len - n);
+            } else {
+                offset -= piece.len().min(offset);
+            }
+        }
+    }
+}
