@@ -1,1 +1,117 @@
-//! See the crate's description in Cargo.toml.
+//! The reference datapath objects: BPF C under `bpf/`, compiled by `build.sh` into `prebuilt/`, embedded here.
+//!
+//! A scenario names one as `datapath:NAME`; [`find`] is what resolves that.
+
+/// One embedded object file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prebuilt {
+    /// The name behind `datapath:`.
+    pub name: &'static str,
+    /// One line on what it does.
+    pub about: &'static str,
+    /// The ELF file, little-endian `EM_BPF` with BTF.
+    pub elf: &'static [u8],
+    /// The programs a hook can attach, by C name; stages they tail-call are not listed.
+    pub entries: &'static [&'static str],
+    /// What it exercises, one word each.
+    pub features: &'static [&'static str],
+}
+
+/// `prebuilt/SHA256SUMS`, as `sha256sum` writes it.
+const DIGESTS: &str = include_str!("../prebuilt/SHA256SUMS");
+
+/// Every object, sorted by name.
+pub const CATALOGUE: &[Prebuilt] = &[Prebuilt {
+    name: "veth",
+    about: "pod datapath at the host side of a veth: policy, connection tracking, services",
+    elf: include_bytes!("../prebuilt/veth.o"),
+    entries: &["from_container", "to_container"],
+    features: &[
+        "arp",
+        "cidr",
+        "conntrack",
+        "drop-events",
+        "fib",
+        "fragments",
+        "icmp-errors",
+        "ipv4",
+        "ipv6",
+        "metrics",
+        "ndp",
+        "policy",
+        "services",
+        "tail-calls",
+    ],
+}];
+
+/// The object called `name`, such as `veth`.
+pub fn find(name: &str) -> Option<&'static Prebuilt> {
+    CATALOGUE.iter().find(|prebuilt| prebuilt.name == name)
+}
+
+impl Prebuilt {
+    /// The SHA-256 of [`elf`](Self::elf), 64 lower-case hexadecimal digits, as recorded when it was built.
+    pub fn sha256(&self) -> &'static str {
+        DIGESTS
+            .lines()
+            .find_map(|line| {
+                let (digest, file) = line.split_once("  ")?;
+                (file.strip_suffix(".o") == Some(self.name)).then_some(digest)
+            })
+            .expect("build.sh records every object")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use object::{Object, ObjectSection, ObjectSymbol};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_embedded_bytes() {
+        for prebuilt in CATALOGUE {
+            let recorded: Vec<u8> = (0..64)
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&prebuilt.sha256()[at..at + 2], 16).unwrap())
+                .collect();
+            assert_eq!(Sha256::digest(prebuilt.elf).as_slice(), recorded, "{}", prebuilt.name);
+        }
+        assert_eq!(
+            DIGESTS.lines().count(),
+            CATALOGUE.len(),
+            "an object is recorded but not in the catalogue"
+        );
+    }
+
+    #[test]
+    fn the_catalogue_is_sorted_and_says_what_it_holds() {
+        assert!(CATALOGUE.is_sorted_by(|a, b| a.name < b.name));
+        for prebuilt in CATALOGUE {
+            assert!(prebuilt.features.is_sorted_by(|a, b| a < b), "{}", prebuilt.name);
+            assert_eq!(find(prebuilt.name), Some(prebuilt));
+        }
+        assert_eq!(find("no-such-object"), None);
+    }
+
+    #[test]
+    fn objects_hold_their_entries_btf_and_no_dwarf() {
+        for prebuilt in CATALOGUE {
+            let file = object::File::parse(prebuilt.elf).unwrap();
+            let functions: BTreeSet<&str> = file
+                .symbols()
+                .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_global())
+                .map(|symbol| symbol.name().unwrap())
+                .collect();
+            for entry in prebuilt.entries {
+                assert!(functions.contains(entry), "{} has no {entry}", prebuilt.name);
+            }
+            let sections: BTreeSet<&str> = file.sections().map(|section| section.name().unwrap()).collect();
+            assert!(sections.contains(".BTF") && sections.contains(".BTF.ext"), "{}", prebuilt.name);
+            assert!(!sections.iter().any(|name| name.starts_with(".debug")), "{}", prebuilt.name);
+        }
+    }
+}
