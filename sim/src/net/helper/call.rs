@@ -1,7 +1,7 @@
 //! One call of a helper: its arguments, checked, and what it may reach.
 
 use super::{Arg, Helper};
-use crate::bpf::map::{Map, MapCtx};
+use crate::bpf::map::{Map, MapCtx, MapId};
 use crate::bpf::mem::CTX_BASE;
 use crate::bpf::{Addr, FaultKind, Machine, Memory};
 use crate::net::run::{Packet, Run};
@@ -31,7 +31,7 @@ impl Call<'_, '_> {
     }
 
     /// What the verifier would check of the arguments.
-    pub fn check_args(&mut self) -> Result<(), FaultKind> {
+    pub fn check_args(&self) -> Result<(), FaultKind> {
         let mut sizes = (0, 0);
         for (index, &arg) in self.row.args.iter().enumerate() {
             let value = self.args[index];
@@ -65,11 +65,11 @@ impl Call<'_, '_> {
     }
 
     /// Key and value size of the map argument `number` stands for.
-    fn check_map(&mut self, number: usize, handle: Addr, types: &[MapType]) -> Result<(u64, u64), FaultKind> {
-        let Some((_, map)) = self.machine.maps.by_handle(handle) else {
+    fn check_map(&self, number: usize, handle: Addr, types: &[MapType]) -> Result<(u64, u64), FaultKind> {
+        let Some(id) = self.machine.maps.by_handle(handle) else {
             return Err(self.bad_arg(number, "not a map"));
         };
-        let spec = map.spec();
+        let spec = self.machine.maps.spec(id);
         let (map_type, sizes) = (spec.map_type, (spec.key_size.into(), spec.value_size.into()));
         if !types.is_empty() && !types.contains(&map_type) {
             return Err(self.bad_arg(number, format!("a map of type {map_type}")));
@@ -109,19 +109,24 @@ impl Call<'_, '_> {
         }
     }
 
-    /// The map whose handle is argument `number` (from 1), and what its operations need.
+    /// The map whose handle is argument `number` (from 1).
     ///
     /// # Panics
     /// If the row does not say that the argument is a map.
-    pub fn map(&mut self, number: usize) -> (&mut (dyn Map + 'static), MapCtx<'_>) {
+    pub fn map_id(&self, number: usize) -> MapId {
+        self.machine.maps.by_handle(self.args[number - 1]).expect("the arguments were checked")
+    }
+
+    /// The map whose handle is argument `number` (from 1), and what its operations need.
+    pub fn map(&mut self, number: usize) -> (&mut dyn Map, MapCtx<'_>) {
+        let id = self.map_id(number);
         let machine = &mut *self.machine;
-        let (_, map) = machine.maps.by_handle(self.args[number - 1]).expect("the arguments were checked");
         let ctx = MapCtx {
             mem: &mut machine.mem,
             cpu: machine.cpu,
             nr_cpus: machine.nr_cpus,
             release: machine.release,
         };
-        (map, ctx)
+        (machine.maps.map(id), ctx)
     }
 }

@@ -33,15 +33,15 @@ pub const ROWS: &[Helper] = &[
 ];
 
 fn lookup(call: &mut Call<'_, '_>) -> Ret {
-    let key = call.key()?;
+    let key = call.args[1];
     let (map, mut ctx) = call.map(1);
-    Ok(map.lookup(&mut ctx, &key).unwrap_or(0))
+    Ok(map.lookup(&mut ctx, key)?)
 }
 
 fn update(call: &mut Call<'_, '_>) -> Ret {
     let [_, _, value, flags, _] = call.args;
     let key = call.key()?;
-    let value_size = call.map(1).0.spec().value_size;
+    let value_size = call.machine.maps.spec(call.map_id(1)).value_size;
     let value = call.mem(value, value_size.into())?.to_vec();
     let (map, mut ctx) = call.map(1);
     let done = map.update(&mut ctx, &key, &value, flags);
@@ -57,8 +57,8 @@ fn delete(call: &mut Call<'_, '_>) -> Ret {
 
 impl Call<'_, '_> {
     /// The key in argument 2 of the map in argument 1.
-    fn key(&mut self) -> Result<Vec<u8>, Failure> {
-        let key_size = self.map(1).0.spec().key_size;
+    fn key(&self) -> Result<Vec<u8>, Failure> {
+        let key_size = self.machine.maps.spec(self.map_id(1)).key_size;
         Ok(self.mem(self.args[1], key_size.into())?.to_vec())
     }
 
