@@ -59,12 +59,28 @@ pub struct Machine {
     pub cpu: u32,
     /// Possible CPUs: how many values a per-CPU element has.
     pub nr_cpus: u32,
+    /// Called before every instruction. Whether there is one is looked at when a program or callback begins, so that
+    /// none costs nothing.
+    pub trace: Option<Tracer>,
+    pub(super) run: super::interp::Run,
 }
+
+/// See [`Machine::trace`].
+pub type Tracer = Box<dyn FnMut(&super::interp::Step<'_>)>;
 
 impl Machine {
     /// A machine with neither maps nor programs, at CPU 0.
     pub fn new(release: Release, nr_cpus: u32) -> Self {
-        Self { mem: Memory::new(), maps: Maps::default(), programs: Vec::new(), release, cpu: 0, nr_cpus }
+        Self {
+            mem: Memory::new(),
+            maps: Maps::default(),
+            programs: Vec::new(),
+            release,
+            cpu: 0,
+            nr_cpus,
+            trace: None,
+            run: super::interp::Run::default(),
+        }
     }
 
     /// The maps, and where their operations happen.

@@ -97,6 +97,8 @@ pub const STACK_BASE: Addr = 0x10_0000;
 pub const STACK_STRIDE: Addr = 0x1_0000;
 /// Bytes in one call frame, `MAX_BPF_STACK`.
 pub const STACK_SIZE: u32 = 512;
+/// Call frames there is room for: those of a program and of programs that its helpers run.
+pub const MAX_FRAMES: u32 = ((PACKET_BASE - STACK_BASE) / STACK_STRIDE) as u32;
 /// The window in which the packet under a program lies, headroom included.
 pub const PACKET_BASE: Addr = 0x20_0000;
 /// Bytes in the packet window.
@@ -125,6 +127,8 @@ pub struct Memory {
     /// Freed heap blocks by their size, to be handed out again, last in first out.
     free: BTreeMap<u32, Vec<u32>>,
     brk: u32,
+    /// Call frames in use; they are objects without an entry in `objects`.
+    frames: u32,
 }
 
 impl Default for Memory {
@@ -143,6 +147,7 @@ impl Memory {
             objects: BTreeMap::new(),
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
+            frames: 0,
         }
     }
 
@@ -185,9 +190,45 @@ impl Memory {
         Some(base)
     }
 
-    /// Makes a fixed range (a call frame, the packet) an object. Bytes keep their values.
+    /// Makes the next call frame an object, zeroed; returns what `r10` is: one past its last byte.
     ///
-    /// The range must lie inside the arena and touch no other object.
+    /// `None` when [`MAX_FRAMES`] are in use.
+    pub fn push_frame(&mut self) -> Option<Addr> {
+        if self.frames == MAX_FRAMES {
+            return None;
+        }
+        let frame = Self::frame(self.frames);
+        self.frames += 1;
+        let base = frame.base as usize;
+        self.bytes[base..][..STACK_SIZE as usize].fill(0);
+        self.shadow[base / 8..][..STACK_SIZE as usize / 8].fill(SHADOW_RW);
+        Some(frame.end())
+    }
+
+    /// Ends the newest call frame.
+    pub fn pop_frame(&mut self) {
+        self.frames = self.frames.checked_sub(1).expect("a frame is in use");
+        let base = Self::frame(self.frames).base as usize;
+        self.shadow[base / 8..][..STACK_SIZE as usize / 8].fill(SHADOW_SLOW);
+    }
+
+    /// Call frames in use.
+    pub const fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    const fn frame(index: u32) -> Object {
+        Object {
+            base: STACK_BASE + STACK_STRIDE * index as Addr,
+            len: STACK_SIZE,
+            access: Access::ReadWrite,
+            kind: ObjectKind::Stack,
+        }
+    }
+
+    /// Makes a fixed range (the packet) an object. Bytes keep their values.
+    ///
+    /// The range must lie inside the arena and share no byte with another object; it may begin where another ends.
     pub fn map(&mut self, object: Object) {
         let (base, end) = (object.base as usize, object.end() as usize);
         assert!(end <= self.bytes.len(), "object outside the arena");
@@ -198,9 +239,17 @@ impl Memory {
         let (first_full, last_full) = (base.div_ceil(8), end / 8);
         if first_full < last_full {
             self.shadow[first_full..last_full].fill(full);
-            // Where two objects touch (XDP metadata and data), an access across the border must take the slow path.
-            if base % 8 == 0 && self.object_at(object.base - 1, 1).is_some() {
+            // An access across the border of two objects must meet a word that is not plainly valid.
+            if self
+                .objects
+                .range(..object.base as u32)
+                .next_back()
+                .is_some_and(|(_, o)| o.end() == object.base)
+            {
                 self.shadow[first_full] = SHADOW_SLOW;
+            }
+            if self.objects.contains_key(&(object.end() as u32)) {
+                self.shadow[last_full - 1] = SHADOW_SLOW;
             }
         }
         self.objects.insert(object.base as u32, object);
@@ -215,10 +264,27 @@ impl Memory {
     }
 
     /// The object that holds all of `[addr, addr + len)`.
-    pub fn object_at(&self, addr: Addr, len: u64) -> Option<&Object> {
-        let key = u32::try_from(addr).ok()?;
-        let (_, object) = self.objects.range(..=key).next_back()?;
-        (addr.checked_add(len)? <= object.end()).then_some(object)
+    pub fn object_at(&self, addr: Addr, len: u64) -> Option<Object> {
+        let (object, _) = self.neighbours(addr);
+        object.filter(|o| addr.checked_add(len).is_some_and(|end| end <= o.end()))
+    }
+
+    /// The last object that begins at or below `addr`, and the first one above.
+    fn neighbours(&self, addr: Addr) -> (Option<Object>, Option<Object>) {
+        let key = u32::try_from(addr).unwrap_or(u32::MAX);
+        let above_key = (std::ops::Bound::Excluded(key), std::ops::Bound::Unbounded);
+        let below = self.objects.range(..=key).next_back().map(|(_, &object)| object);
+        let above = self.objects.range(above_key).next().map(|(_, &object)| object);
+        let index = addr.checked_sub(STACK_BASE).map(|offset| (offset / STACK_STRIDE) as u32);
+        let frame_below = match index {
+            Some(index) => self.frames.checked_sub(1).map(|last| Self::frame(last.min(index))),
+            None => None,
+        };
+        let next = index.map_or(0, |index| index.saturating_add(1));
+        let frame_above = (next < self.frames).then(|| Self::frame(next));
+        let higher = [below, frame_below].into_iter().flatten().max_by_key(|o| o.base);
+        let lower = [above, frame_above].into_iter().flatten().min_by_key(|o| o.base);
+        (higher, lower)
     }
 
     /// Whether a guest may access the range; every byte of it must belong to one object.
@@ -232,15 +298,15 @@ impl Memory {
     /// Describes a refused access.
     #[cold]
     pub fn bad_access(&self, addr: Addr, len: u64, write: bool) -> BadAccess {
-        let key = u32::try_from(addr).unwrap_or(u32::MAX);
-        let below = self.objects.range(..=key).next_back().map(|(_, o)| (addr.saturating_sub(o.end()), o));
-        let above = self.objects.range(key..).next().map(|(_, o)| (o.base.saturating_sub(addr), o));
+        let (below, above) = self.neighbours(addr);
+        let below = below.map(|o| (addr.saturating_sub(o.end()), o));
+        let above = above.map(|o| (o.base.saturating_sub(addr), o));
         let nearest = [below, above]
             .into_iter()
             .flatten()
             .min_by_key(|&(distance, _)| distance)
             .filter(|&(distance, _)| distance < STACK_STRIDE / 2)
-            .map(|(_, &object)| object);
+            .map(|(_, object)| object);
         BadAccess { addr, len, write, nearest }
     }
 
@@ -276,33 +342,54 @@ impl Memory {
     }
 
     /// Loads `len` (1, 2, 4 or 8) bytes, little-endian, zero-extended, as the program would.
-    #[inline(always)]
-    #[allow(clippy::inline_always)]
     pub fn load(&self, addr: Addr, len: u64) -> Result<u64, BadAccess> {
-        let (first, last) = ((addr >> 3) as usize, (addr.wrapping_add(len - 1) >> 3) as usize);
-        let fast = matches!((self.shadow.get(first), self.shadow.get(last)),
-            (Some(a), Some(b)) if (a | b) & SHADOW_SLOW == 0);
-        if !fast {
-            self.check(addr, len, false)?;
-        }
-        let bytes = &self.bytes[addr as usize..][..len as usize];
+        self.check(addr, len, false)?;
         let mut value = [0; 8];
-        value[..bytes.len()].copy_from_slice(bytes);
+        value[..len as usize].copy_from_slice(self.raw(addr, len as usize));
         Ok(u64::from_le_bytes(value))
     }
 
     /// Stores the low `len` (1, 2, 4 or 8) bytes of `value`, little-endian, as the program would.
-    #[inline(always)]
-    #[allow(clippy::inline_always)]
     pub fn store(&mut self, addr: Addr, len: u64, value: u64) -> Result<(), BadAccess> {
-        let (first, last) = ((addr >> 3) as usize, (addr.wrapping_add(len - 1) >> 3) as usize);
-        let fast =
-            matches!((self.shadow.get(first), self.shadow.get(last)), (Some(a), Some(b)) if a | b == 0);
-        if !fast {
-            self.check(addr, len, true)?;
-        }
-        self.bytes[addr as usize..][..len as usize].copy_from_slice(&value.to_le_bytes()[..len as usize]);
+        self.check(addr, len, true)?;
+        self.raw_mut(addr, len as usize).copy_from_slice(&value.to_le_bytes()[..len as usize]);
         Ok(())
+    }
+
+    /// The bytes at `addr` when the shadow alone shows that a guest may read them; else ask [`load`](Self::load).
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // the interpreter's hottest path
+    pub(super) fn peek<const N: usize>(&self, addr: Addr) -> Option<[u8; N]> {
+        let mut shadow = *self.shadow.get((addr >> 3) as usize)?;
+        if N > 1 {
+            shadow |= *self.shadow.get((addr.wrapping_add(N as u64 - 1) >> 3) as usize)?;
+        }
+        if shadow & SHADOW_SLOW != 0 {
+            return None;
+        }
+        self.bytes.get(addr as usize..)?.first_chunk().copied()
+    }
+
+    /// The bytes at `addr` when the shadow alone shows that a guest may write them; else ask [`store`](Self::store).
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // the interpreter's hottest path
+    pub(super) fn poke<const N: usize>(&mut self, addr: Addr) -> Option<&mut [u8; N]> {
+        let mut shadow = *self.shadow.get((addr >> 3) as usize)?;
+        if N > 1 {
+            shadow |= *self.shadow.get((addr.wrapping_add(N as u64 - 1) >> 3) as usize)?;
+        }
+        if shadow != SHADOW_RW {
+            return None;
+        }
+        self.bytes.get_mut(addr as usize..)?.first_chunk_mut()
+    }
+
+    /// Bytes at `fp + off`, which decoding has proved to lie in the frame below `fp`.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // the interpreter's hottest path
+    pub(super) fn frame_bytes<const N: usize>(&mut self, fp: Addr, off: i32) -> &mut [u8; N] {
+        let at = fp.wrapping_add_signed(i64::from(off)) as usize;
+        self.bytes[at..].first_chunk_mut().expect("the stack lies below the heap")
     }
 }
 

@@ -1,7 +1,10 @@
 //! Floor 2: the machine. Objects become programs, programs run over guest memory and maps.
 
+pub mod asm;
 pub mod btf;
+mod decode;
 pub mod fault;
+pub mod insn;
 pub mod interp;
 pub mod load;
 pub mod machine;
@@ -9,6 +12,7 @@ pub mod map;
 pub mod mem;
 pub mod object;
 pub mod program;
+pub mod vectors;
 
 pub use fault::{Fault, FaultKind};
 pub use machine::{Host, Machine};

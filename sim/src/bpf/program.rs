@@ -1,5 +1,9 @@
 //! A linked program: what an engine runs.
 
+use std::collections::BTreeMap;
+
+use super::decode::{self, Code};
+use super::insn::Insn;
 use crate::bpf::map::MapId;
 use crate::bpf::mem::{Addr, FUNC_BASE};
 use crate::bpf::object::Line;
@@ -59,15 +63,22 @@ pub struct DecodeError {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Program {
     image: Image,
+    code: Code,
 }
 
 impl Program {
     /// Decodes an image.
-    pub fn new(image: Image) -> Result<Self, DecodeError> {
-        Ok(Self { image })
+    pub fn new(mut image: Image) -> Result<Self, DecodeError> {
+        if image.slots.is_empty() {
+            return Err(DecodeError { slot: 0, what: "a program without instructions".to_owned() });
+        }
+        name_functions(&mut image)?;
+        let starts: Vec<u32> = image.functions.iter().map(|f| f.start_slot).collect();
+        let code = decode::decode(&image.slots, &starts)?;
+        Ok(Self { image, code })
     }
 
-    /// What the program was made from.
+    /// What the program was made from; its functions are complete and ascending.
     pub fn image(&self) -> &Image {
         &self.image
     }
@@ -77,14 +88,53 @@ impl Program {
         &self.image.name
     }
 
+    /// Its instructions.
+    pub fn code(&self) -> &[Insn] {
+        &self.code.insns
+    }
+
+    /// The slot of the instruction at `index` of [`code`](Self::code).
+    pub fn slot_of(&self, index: usize) -> u32 {
+        self.code.slots[index]
+    }
+
+    /// The index in [`code`](Self::code) of the function that begins at `slot`.
+    pub fn entry(&self, slot: u32) -> Option<usize> {
+        self.image.functions.binary_search_by_key(&slot, |f| f.start_slot).ok()?;
+        self.code.index_of(slot)
+    }
+
     /// The function `slot` belongs to.
-    pub fn function_of(&self, slot: u32) -> Option<&Function> {
-        self.image.functions.iter().rfind(|f| f.start_slot <= slot)
+    pub fn function_of(&self, slot: u32) -> &Function {
+        let after = self.image.functions.partition_point(|f| f.start_slot <= slot);
+        &self.image.functions[after - 1]
     }
 
     /// The C line `slot` was compiled from.
     pub fn line_of(&self, slot: u32) -> Option<&Line> {
         let after = self.image.lines.partition_point(|&(start, _)| start <= slot);
-        Some(&self.image.lines[after.checked_sub(1)?].1)
+        let (start, line) = self.image.lines.get(after.checked_sub(1)?)?;
+        (*start >= self.function_of(slot).start_slot).then_some(line)
     }
+}
+
+/// Sorts the functions and adds those that only a call tells of.
+fn name_functions(image: &mut Image) -> Result<(), DecodeError> {
+    let len = image.slots.len() as u32;
+    let mut named: BTreeMap<u32, String> = BTreeMap::new();
+    for function in image.functions.drain(..) {
+        named.insert(function.start_slot, function.name);
+    }
+    named.entry(0).or_insert_with(|| image.name.clone());
+    for target in decode::call_targets(&image.slots) {
+        named.entry(target).or_insert_with(|| format!("subprog_{target}"));
+    }
+    if let Some((&slot, name)) = named.range(len..).next() {
+        return Err(DecodeError {
+            slot,
+            what: format!("function {name} begins behind the last instruction"),
+        });
+    }
+    image.functions = named.into_iter().map(|(start_slot, name)| Function { name, start_slot }).collect();
+    Ok(())
 }

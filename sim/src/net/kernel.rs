@@ -1,7 +1,6 @@
 //! One kernel: a machine and what is around it.
 
-use crate::bpf::map::Maps;
-use crate::bpf::{Machine, Memory};
+use crate::bpf::Machine;
 use crate::net::env::Env;
 use crate::uapi::Release;
 
@@ -35,14 +34,8 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel without programs, its clock at [`Env::START_NS`].
     pub fn new(config: &Config) -> Self {
-        let machine = Machine {
-            mem: Memory::new(),
-            maps: Maps::default(),
-            programs: Vec::new(),
-            release: config.release,
-            cpu: config.cpu,
-            nr_cpus: config.nr_cpus,
-        };
+        let mut machine = Machine::new(config.release, config.nr_cpus);
+        machine.cpu = config.cpu;
         Self { machine, env: Env { clock_ns: Env::START_NS, seed: config.seed } }
     }
 }

@@ -4,6 +4,7 @@ pub mod action;
 pub mod ctx;
 pub mod errno;
 pub mod helper;
+pub mod insn;
 mod kernel_enum;
 pub mod map;
 pub mod prog;

@@ -62,6 +62,13 @@ impl Release {
         matches!(self, Self::V6_1)
     }
 
+    /// One count of tail calls for a program and the functions it calls; before, a function counted on from its
+    /// caller's count and the caller did not see it (`arch/x86/net/bpf_jit_comp.c: do_jit`, v6.1 and v6.12:
+    /// `tail_call_cnt` against `tail_call_cnt_ptr`).
+    pub const fn tail_call_count_is_shared(self) -> bool {
+        !matches!(self, Self::V6_1)
+    }
+
     /// LRU eviction takes batches of `max_entries / cpus / 2` within 1..=128; before, always 128.
     pub const fn lru_batch_scales(self) -> bool {
         !matches!(self, Self::V6_1)

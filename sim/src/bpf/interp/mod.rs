@@ -1,0 +1,193 @@
+//! The interpreter: exact bounds, exact counts, a located [`Fault`] for whatever the verifier should have prevented.
+//!
+//! Registers and frames behave as under the x86-64 JIT (`arch/x86/net/bpf_jit_comp.c`, v6.12): a callee has its own
+//! 512 bytes of stack, `r6` to `r9` survive a call, a tail call takes the place of the frame it is made from.
+
+mod arith;
+mod atomic;
+mod dispatch;
+mod tail;
+
+use std::sync::Arc;
+
+use crate::bpf::fault::{Fault, FaultKind};
+use crate::bpf::machine::{Host, Machine, ProgId};
+use crate::bpf::mem::{Addr, CTX_BASE, CTX_SIZE, FUNC_BASE};
+use crate::bpf::program::Program;
+use crate::uapi::insn::MAX_CALL_FRAMES;
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ran {
+    /// All 64 bits of `r0`; a hook looks at the low 32.
+    pub r0: u64,
+    /// Instructions executed, those of callees, callbacks and tail-called programs included. A `ld_imm64` is one.
+    pub insns: u64,
+}
+
+/// What a tracer sees before each instruction; see [`Machine::trace`].
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The program the instruction belongs to.
+    pub program: &'a Program,
+    /// Its slot.
+    pub slot: u32,
+    /// Call frames below this one.
+    pub depth: u32,
+    /// `r0` to `r10`.
+    pub regs: [u64; 11],
+}
+
+/// A return address.
+#[derive(Clone, Copy, Debug)]
+struct Return {
+    program: ProgId,
+    pc: usize,
+    callee_saved: [u64; 4],
+    fp: Addr,
+    tail_calls: u32,
+    may_goto: u32,
+}
+
+/// The state of one run that callbacks and tail calls share.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    program: Option<ProgId>,
+    fuel: u64,
+    insns: u64,
+    /// Frames of guest memory that belong to runs below this one.
+    first_frame: u32,
+    returns: Vec<Return>,
+    tail_calls: u32,
+    callbacks: u32,
+}
+
+/// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
+///
+/// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
+pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
+    begin(machine, host, prog, 0, [CTX_BASE, 0, 0, 0, 0], fuel)
+}
+
+/// Runs the function at `func` of `prog` by itself: what a timer does after the program that armed it has ended.
+pub fn run_function(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    func: Addr,
+    args: [u64; 5],
+    fuel: u64,
+) -> Result<Ran, Box<Fault>> {
+    match entry(&machine.programs[prog.0 as usize], func) {
+        Ok(pc) => begin(machine, host, prog, pc, args, fuel),
+        Err(kind) => Err(locate(&machine.programs[prog.0 as usize], 0, [0; 11], kind)),
+    }
+}
+
+/// Calls back into the running program, from inside a helper: the function at `func` with `r1..r5`.
+///
+/// Shares frames, instruction budget and count with the program. An error is [`FaultKind::Located`] and is to be
+/// handed on as it is.
+///
+/// # Panics
+/// When no program is running.
+pub fn call(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    func: Addr,
+    args: [u64; 5],
+) -> Result<u64, FaultKind> {
+    let prog = machine.run.program.expect("a callback has a running program");
+    let pc = entry(&machine.programs[prog.0 as usize], func)?;
+    machine.run.callbacks += 1;
+    let result = dispatch::enter(machine, host, prog, pc, args);
+    machine.run.callbacks -= 1;
+    machine.run.program = Some(prog);
+    result.map_err(FaultKind::Located)
+}
+
+fn begin(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    pc: usize,
+    args: [u64; 5],
+    fuel: u64,
+) -> Result<Ran, Box<Fault>> {
+    let fresh = Run { fuel, first_frame: machine.mem.frames(), ..Run::default() };
+    let outer = std::mem::replace(&mut machine.run, fresh);
+    let result = dispatch::enter(machine, host, prog, pc, args);
+    let run = std::mem::replace(&mut machine.run, outer);
+    while machine.mem.frames() > run.first_frame {
+        machine.mem.pop_frame();
+    }
+    result.map(|r0| Ran { r0, insns: run.insns })
+}
+
+/// Where a function pointer leads inside its program.
+fn entry(program: &Program, func: Addr) -> Result<usize, FaultKind> {
+    func.checked_sub(FUNC_BASE)
+        .and_then(|slot| u32::try_from(slot).ok())
+        .and_then(|slot| program.entry(slot))
+        .ok_or_else(|| FaultKind::Instruction(format!("no function of {} is at {func:#x}", program.name())))
+}
+
+/// Gives the program a frame; `r10` comes back.
+fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
+    if machine.mem.frames() - machine.run.first_frame == MAX_CALL_FRAMES {
+        return Err(FaultKind::CallDepth);
+    }
+    machine.mem.push_frame().ok_or(FaultKind::CallDepth)
+}
+
+/// An access that the shadow does not allow at a glance: to the context, near an object's end, or bad.
+#[cold]
+#[inline(never)]
+fn slow_load(machine: &mut Machine, host: &mut dyn Host, addr: Addr, width: u32) -> Result<u64, FaultKind> {
+    match context_offset(addr) {
+        Some(offset) => host.ctx_load(machine, offset, width),
+        None => Ok(machine.mem.load(addr, u64::from(width))?),
+    }
+}
+
+/// Like [`slow_load`], to write.
+#[cold]
+#[inline(never)]
+fn slow_store(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    addr: Addr,
+    width: u32,
+    value: u64,
+) -> Result<(), FaultKind> {
+    match context_offset(addr) {
+        Some(offset) => host.ctx_store(machine, offset, width, value),
+        None => Ok(machine.mem.store(addr, u64::from(width), value)?),
+    }
+}
+
+fn context_offset(addr: Addr) -> Option<u32> {
+    let offset = addr.wrapping_sub(CTX_BASE);
+    (offset < CTX_SIZE).then_some(offset as u32)
+}
+
+/// Says where a fault happened; one that comes located out of a callback stays as it is.
+#[cold]
+fn locate(program: &Program, index: usize, regs: [u64; 11], kind: FaultKind) -> Box<Fault> {
+    if let FaultKind::Located(fault) = kind {
+        return fault;
+    }
+    let slot = program.slot_of(index);
+    Box::new(Fault {
+        kind,
+        program: program.name().to_owned(),
+        insn: slot,
+        function: program.function_of(slot).name.clone(),
+        line: program.line_of(slot).cloned(),
+        regs,
+    })
+}
+
+fn program_of(machine: &Machine, prog: ProgId) -> Arc<Program> {
+    Arc::clone(&machine.programs[prog.0 as usize])
+}
