@@ -1,7 +1,14 @@
 //! The real kernel as a plane.
 //!
 //! The only crate that needs privilege and a C library. The binary `bpftwin-kernel` answers cases of
-//! `bpftwin_conformance::case` with observations made by BPF_PROG_TEST_RUN; [`sys`] is a small safe layer over bpf(2)
-//! on which the tests put single questions to the kernel.
+//! `bpftwin_conformance::case` with observations made by BPF_PROG_TEST_RUN ([`plane`]); [`sys`] is a small safe layer
+//! over bpf(2) on which the tests put single questions to the kernel.
 
+mod elements;
+pub mod failure;
+mod network;
+mod object;
+pub mod plane;
+pub mod privilege;
+mod records;
 pub mod sys;

@@ -1,3 +1,84 @@
-//! The command line.
+//! `bpftwin-kernel`: cases as JSON on standard input, what this kernel does with them as JSON lines on standard output.
 
-fn main() {}
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use bpftwin_conformance::case::Case;
+use bpftwin_conformance::observation::Event;
+use bpftwin_kernel_tests::failure::Failure;
+use bpftwin_kernel_tests::plane::Plane;
+use bpftwin_kernel_tests::privilege;
+
+const HELP: &str = "\
+Runs BPF programs on this machine's kernel with BPF_PROG_TEST_RUN.
+
+Usage: bpftwin-kernel [--check | --help | --version]
+
+Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
+begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what normally speaks to it.
+
+  --check    say whether this machine can be asked, and stop
+  --help     this text
+  --version  the version
+
+Needs CAP_BPF and CAP_NET_ADMIN; CAP_PERFMON for programs with perf event arrays; CAP_SYS_ADMIN for a network namespace
+of its own, without which only cases that describe no network are run.
+
+Exit codes: 0 every case was answered; 2 a case is wrong; 69 this machine cannot be asked; 70 a bug in this program.
+";
+
+fn main() -> ExitCode {
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default_hook(info);
+        std::process::exit(70);
+    }));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => answer_all(),
+        ["--check"] => check(),
+        ["--help" | "-h"] => write_out(HELP),
+        ["--version" | "-V"] => write_out(concat!("bpftwin-kernel ", env!("CARGO_PKG_VERSION"), "\n")),
+        _ => Err(Failure::Case(format!("cannot do {arguments:?}; see --help"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bpftwin-kernel: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn broken_output(error: impl std::fmt::Display) -> Failure {
+    Failure::Harness(format!("cannot write to standard output: {error}"))
+}
+
+fn write_out(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(broken_output)
+}
+
+fn check() -> Result<(), Failure> {
+    privilege::check()?;
+    let plane = Plane::new()?;
+    let line = serde_json::to_string(&Event::Begin(plane.begin().clone())).map_err(broken_output)?;
+    write_out(&(line + "\n"))
+}
+
+fn answer_all() -> Result<(), Failure> {
+    privilege::check()?;
+    let plane = Plane::new()?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let input = std::io::BufReader::new(std::io::stdin().lock());
+    for (index, case) in serde_json::Deserializer::from_reader(input).into_iter::<Case>().enumerate() {
+        let case = case.map_err(|error| Failure::Case(format!("standard input, case {index}: {error}")))?;
+        let mut report = |event: Event| {
+            serde_json::to_writer(&mut out, &event).map_err(broken_output)?;
+            out.write_all(b"\n").map_err(broken_output)
+        };
+        let result = plane.run(&case, &mut report);
+        out.flush().map_err(broken_output)?;
+        result?;
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! The layer over bpf(2) itself. Needs CAP_BPF and CAP_NET_ADMIN.
 
-use bpftwin_kernel_tests::sys::{Errno, Kind, Map, Prog, ProgLoad, TestRun, TestRunOut, ids};
+use bpftwin_kernel_tests::sys::{Elements, Errno, Kind, Map, Prog, ProgLoad, TestRun, TestRunOut, ids};
 
 /// One instruction slot.
 const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
@@ -53,7 +53,9 @@ fn map_elements() {
         assert_eq!(map.update(&key, &value, libbpf_sys::BPF_NOEXIST as u64), Err(Errno::EEXIST));
         assert_eq!(map.next_key(None), Ok(key.to_vec()));
         assert_eq!(map.next_key(Some(&absent)), Ok(key.to_vec()));
-        assert_eq!(map.lookup_all_batched(), Ok(vec![(key.to_vec(), value.clone())]));
+        let mut all = Elements::default();
+        map.read_all(&mut all).expect("reads");
+        assert_eq!(all.iter().collect::<Vec<_>>(), [(&key[..], &value[..])]);
         assert_eq!(map.lookup_and_delete(&key, 0), Ok(value.clone()));
         assert_eq!(map.delete(&key), Err(Errno::ENOENT));
         map.freeze().expect("freezes");

@@ -7,9 +7,6 @@ use super::{Errno, bpf, bpf_fd, possible_cpus};
 
 pub use super::attr::MapCreate;
 
-/// A key and its value.
-pub type Element = (Vec<u8>, Vec<u8>);
-
 /// A map, kept alive by its file descriptor.
 #[derive(Debug)]
 pub struct Map {
@@ -179,51 +176,118 @@ impl Map {
         unsafe { bpf(Cmd::MapFreeze, &mut attr) }.map(drop)
     }
 
-    /// `BPF_MAP_LOOKUP_BATCH` until the end: every element as (key, value), in the kernel's order.
-    /// `EINVAL` or `ENOTSUPP` where the map type has no batches.
-    pub fn lookup_all_batched(&self) -> Result<Vec<Element>, Errno> {
-        let (key_size, value_size) = (self.key_size(), self.value_size());
-        let mut room = self.info.max_entries.min(4096) as usize;
+    /// Reads every element, in the kernel's order, into `elements`, which keeps its memory from one call to the next.
+    pub fn read_all(&self, elements: &mut Elements) -> Result<(), Errno> {
+        elements.reset(self.key_size(), self.value_size());
+        match self.read_batched(elements) {
+            // `EINVAL`: no batches in this kernel; 524 and `EOPNOTSUPP`: not for this type of map.
+            Err(Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP) => self.read_one_by_one(elements),
+            done => done,
+        }
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH` until the end.
+    fn read_batched(&self, elements: &mut Elements) -> Result<(), Errno> {
+        let most = self.info.max_entries as usize;
+        let mut step = most.min(64);
         // A hash's position is a bucket number, an array's a key; both fit here.
-        let mut batch = vec![0u8; key_size.max(8)];
-        let mut found = Vec::new();
+        let mut batch = vec![0u8; self.key_size().max(8)];
         let mut first = true;
         loop {
-            let mut keys = vec![0u8; room * key_size];
-            let mut values = vec![0u8; room * value_size];
+            let (keys, values) = elements.room(step);
             let mut attr = attr::Batch {
                 in_batch: if first { 0 } else { batch.as_ptr() as u64 },
                 out_batch: batch.as_mut_ptr() as u64,
                 keys: keys.as_mut_ptr() as u64,
                 values: values.as_mut_ptr() as u64,
-                count: room as u32,
+                count: step as u32,
                 map_fd: self.raw(),
                 ..attr::Batch::default()
             };
             // SAFETY: `keys` and `values` have room for `count` elements, `batch` for a position.
             let result = unsafe { bpf(Cmd::MapLookupBatch, &mut attr) };
-            let end = match result {
-                Ok(_) => false,
-                Err(Errno::ENOENT) => true,
+            match result {
+                Ok(_) | Err(Errno::ENOENT) => elements.count += attr.count as usize,
                 // One bucket holds more than there is room for.
-                Err(Errno::ENOSPC) if room < self.info.max_entries as usize => {
-                    room = (room * 2).min(self.info.max_entries as usize);
-                    continue;
-                }
+                Err(Errno::ENOSPC) if step < most => {}
                 Err(errno) => return Err(errno),
-            };
-            let count = attr.count as usize;
-            found.extend(
-                keys.chunks_exact(key_size)
-                    .zip(values.chunks_exact(value_size))
-                    .take(count)
-                    .map(|(key, value)| (key.to_vec(), value.to_vec())),
-            );
-            if end {
-                return Ok(found);
             }
-            first = false;
+            if result == Err(Errno::ENOENT) {
+                return Ok(());
+            }
+            first &= result.is_err();
+            step = (step * 2).min(most);
         }
+    }
+
+    fn read_one_by_one(&self, elements: &mut Elements) -> Result<(), Errno> {
+        elements.count = 0;
+        let mut key = None;
+        loop {
+            match self.next_key(key.as_deref()) {
+                Ok(next) => {
+                    match self.lookup(&next, 0) {
+                        Ok(value) => elements.push(&next, &value),
+                        // A hole, as in a device map.
+                        Err(Errno::ENOENT) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                    key = Some(next);
+                }
+                Err(Errno::ENOENT) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// Many elements of one map, side by side.
+#[derive(Clone, Debug, Default)]
+pub struct Elements {
+    key_size: usize,
+    value_size: usize,
+    count: usize,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Elements {
+    fn reset(&mut self, key_size: usize, value_size: usize) {
+        (self.key_size, self.value_size, self.count) = (key_size, value_size, 0);
+    }
+
+    /// Room for `more` elements behind those that are there.
+    fn room(&mut self, more: usize) -> (&mut [u8], &mut [u8]) {
+        let grow = |bytes: &mut Vec<u8>, size: usize| {
+            if bytes.len() < size {
+                bytes.resize(size, 0);
+            }
+        };
+        grow(&mut self.keys, (self.count + more) * self.key_size);
+        grow(&mut self.values, (self.count + more) * self.value_size);
+        (&mut self.keys[self.count * self.key_size..], &mut self.values[self.count * self.value_size..])
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        let (keys, values) = self.room(1);
+        keys[..key.len()].copy_from_slice(key);
+        values[..value.len()].copy_from_slice(value);
+        self.count += 1;
+    }
+
+    /// Every key, one after the other.
+    pub fn keys(&self) -> &[u8] {
+        &self.keys[..self.count * self.key_size]
+    }
+
+    /// Every value, in the order of the keys.
+    pub fn values(&self) -> &[u8] {
+        &self.values[..self.count * self.value_size]
+    }
+
+    /// Each key with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.keys().chunks_exact(self.key_size).zip(self.values().chunks_exact(self.value_size))
     }
 }
 

@@ -8,11 +8,19 @@
 pub mod attr;
 mod ids;
 mod map;
+mod netlink;
+mod object;
+mod process;
 mod prog;
+mod ring;
 
 pub use ids::{Kind, ids};
-pub use map::{Map, MapCreate};
+pub use map::{Elements, Map, MapCreate};
+pub use netlink::{Netlink, NetlinkError, attributes};
+pub use object::unpin;
+pub use process::{Capability, confine, network_namespace, pin_to_cpu, unshare_network};
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
+pub use ring::{Lost, PerfBuffer, RingBuffer};
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::OnceLock;

@@ -1,0 +1,152 @@
+//! An object file in the kernel: opened from memory by libbpf, changed as the case asks, loaded.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use bpftwin_conformance::case::ObjectImage;
+use bpftwin_conformance::observation::Decline;
+use libbpf_rs::{ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print};
+
+use crate::failure::{Failure, Stop};
+use crate::sys::{Map, Prog, unpin};
+
+/// A loaded object: what of it stays alive is what is here.
+pub struct Object {
+    /// The case's name for it.
+    pub name: String,
+    /// Its maps by C name; global data by section name.
+    pub maps: BTreeMap<String, Map>,
+    /// Its programs by C name.
+    pub programs: BTreeMap<String, Program>,
+}
+
+/// A loaded program.
+pub struct Program {
+    /// To run it.
+    pub prog: Prog,
+    /// What it is.
+    pub kind: ProgramType,
+}
+
+/// libbpf's own name for the object; it prefixes the names of data maps, so it must have no dot.
+const OBJECT_NAME: &str = "case";
+
+/// What libbpf said since [`begin_log`].
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+fn begin_log() {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    set_print(Some((PrintLevel::Info, |_, text| {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+    })));
+}
+
+fn take_log() -> String {
+    std::mem::take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Object {
+    /// Opens, changes and loads `image`. Declines what libbpf or the verifier refuses, with their log.
+    pub fn load(image: &ObjectImage) -> Result<Self, Stop> {
+        begin_log();
+        let refused = |what: &str, error: libbpf_rs::Error| {
+            let log = take_log();
+            let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
+            Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
+        };
+        let mut open = ObjectBuilder::default()
+            .name(OBJECT_NAME)
+            .and_then(|builder| builder.open_memory(&image.elf))
+            .map_err(|error| refused("cannot be opened", error))?;
+        choose_programs(&mut open, image)?;
+        set_globals(&mut open, image)?;
+        open.maps_mut().for_each(|mut map| unpin(&mut map));
+        let loaded = open.load().map_err(|error| refused("is not loaded", error))?;
+
+        let own = |fd: std::io::Result<OwnedFd>| {
+            fd.map_err(|error| {
+                Failure::Harness(format!("cannot keep a descriptor of {}: {error}", image.name))
+            })
+        };
+        let mut maps = BTreeMap::new();
+        for map in loaded.maps() {
+            let fd = own(map.as_fd().try_clone_to_owned())?;
+            let map_name = map_name(&libbpf_rs::MapCore::name(&map).to_string_lossy());
+            let map = Map::from_fd(fd)
+                .map_err(|errno| Failure::Harness(format!("cannot ask about map {map_name}: {errno}")))?;
+            maps.insert(map_name, map);
+        }
+        let mut programs = BTreeMap::new();
+        for prog in loaded.progs().filter(libbpf_rs::Program::autoload) {
+            let fd = own(prog.as_fd().try_clone_to_owned())?;
+            let program = Program { prog: Prog::from_fd(fd), kind: prog.prog_type() };
+            programs.insert(prog.name().to_string_lossy().into_owned(), program);
+        }
+        Ok(Self { name: image.name.clone(), maps, programs })
+    }
+
+    /// The map a case names.
+    pub fn map(&self, name: &str) -> Result<&Map, Stop> {
+        self.maps.get(name).ok_or_else(|| {
+            Stop::case(format!("object {} has no map {name}; it has {}", self.name, list(self.maps.keys())))
+        })
+    }
+
+    /// The program a case names.
+    pub fn program(&self, name: &str) -> Result<&Program, Stop> {
+        self.programs.get(name).ok_or_else(|| {
+            let there = list(self.programs.keys());
+            Stop::case(format!("object {} has no loaded program {name}; it has {there}", self.name))
+        })
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// A data map's section name, or the map's own name: libbpf calls a section's map after the object and the section,
+/// and a C name has no dot.
+fn map_name(libbpf: &str) -> String {
+    libbpf.find('.').map_or(libbpf, |dot| &libbpf[dot..]).to_owned()
+}
+
+fn choose_programs(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {
+    if image.programs.is_empty() {
+        return Ok(());
+    }
+    let there: Vec<String> = open.progs().map(|prog| prog.name().to_string_lossy().into_owned()).collect();
+    if let Some(absent) = image.programs.iter().find(|name| !there.contains(name)) {
+        let there = list(there.iter());
+        return Err(Stop::case(format!("object {} has no program {absent}; it has {there}", image.name)));
+    }
+    for mut prog in open.progs_mut() {
+        let wanted = image.programs.iter().any(|name| prog.name().to_string_lossy() == name.as_str());
+        prog.set_autoload(wanted);
+    }
+    Ok(())
+}
+
+fn set_globals(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {
+    for global in &image.globals {
+        let mut map = open
+            .maps_mut()
+            .find(|map| map_name(&map.name().to_string_lossy()) == global.section)
+            .ok_or_else(|| {
+            Stop::case(format!("object {} has no section {} to set", image.name, global.section))
+        })?;
+        let size = map.initial_value().map_or(0, <[u8]>::len);
+        let range = global.offset as usize..global.offset as usize + global.value.len();
+        let target =
+            map.initial_value_mut().and_then(|bytes| bytes.get_mut(range.clone())).ok_or_else(|| {
+                Stop::case(format!(
+                    "object {}: bytes {range:?} are outside {} of {size} bytes",
+                    image.name, global.section
+                ))
+            })?;
+        target.copy_from_slice(&global.value);
+    }
+    Ok(())
+}

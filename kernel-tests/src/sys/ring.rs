@@ -1,0 +1,235 @@
+//! Consumers of ring buffers and perf buffers, on the kernel's own shared memory.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::{Errno, last_errno};
+
+/// Bytes of a page.
+fn page() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        // SAFETY: takes and gives plain integers.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).expect("the kernel has a page size")
+    })
+}
+
+/// Shared memory that is unmapped when dropped.
+struct Mapping {
+    base: *mut AtomicU64,
+    len: usize,
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, len: usize, prot: i32, offset: usize) -> Result<Self, Errno> {
+        // SAFETY: the kernel picks the address, so no other memory is touched.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                prot,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                offset as libc::off_t,
+            )
+        };
+        if base == libc::MAP_FAILED { Err(last_errno()) } else { Ok(Self { base: base.cast(), len }) }
+    }
+
+    /// A position the kernel and we both use.
+    fn position(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len);
+        // SAFETY: inside the mapping, aligned, and shared only by atomic accesses.
+        unsafe { &*self.base.byte_add(offset) }
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len);
+        // SAFETY: inside the mapping, aligned, and shared only by atomic accesses.
+        unsafe { &*self.base.byte_add(offset).cast::<AtomicU32>() }
+    }
+
+    /// Bytes the kernel has finished writing.
+    fn read(&self, offset: usize, len: usize) -> Vec<u8> {
+        assert!(offset + len <= self.len);
+        let mut bytes = vec![0u8; len];
+        // SAFETY: inside the mapping; the kernel does not write here before the consumer position passes it.
+        unsafe { std::ptr::copy_nonoverlapping(self.base.cast::<u8>().add(offset), bytes.as_mut_ptr(), len) };
+        bytes
+    }
+
+    fn clear(&self, offset: usize, len: usize) {
+        assert!(offset + len <= self.len);
+        // SAFETY: inside a writable mapping; the kernel does not use these bytes before the consumer passes them.
+        unsafe { std::ptr::write_bytes(self.base.cast::<u8>().add(offset), 0, len) };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length, and no reference into it outlives `self`.
+        unsafe { libc::munmap(self.base.cast(), self.len) };
+    }
+}
+
+/// The consumer of a `BPF_MAP_TYPE_RINGBUF`. `kernel/bpf/ringbuf.c`, v6.12, describes the memory.
+pub struct RingBuffer {
+    consumer: Mapping,
+    producer: Mapping,
+    size: usize,
+}
+
+const BPF_RINGBUF_BUSY_BIT: u32 = 1 << 31;
+const BPF_RINGBUF_DISCARD_BIT: u32 = 1 << 30;
+const BPF_RINGBUF_HDR_SZ: usize = 8;
+
+impl RingBuffer {
+    /// Of the map `fd` with `size` bytes (its `max_entries`).
+    pub fn new(fd: BorrowedFd<'_>, size: u32) -> Result<Self, Errno> {
+        let size = size as usize;
+        let consumer = Mapping::new(fd, page(), libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        // The data is mapped twice in a row, so that a record never wraps.
+        let producer = Mapping::new(fd, page() + 2 * size, libc::PROT_READ, page())?;
+        Ok(Self { consumer, producer, size })
+    }
+
+    /// Takes every submitted record, in order.
+    pub fn drain(&mut self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let mut at = self.consumer.position(0).load(Ordering::Acquire);
+        while at < self.producer.position(0).load(Ordering::Acquire) {
+            let offset = page() + (at as usize & (self.size - 1));
+            let header = self.producer.word(offset).load(Ordering::Acquire);
+            if header & BPF_RINGBUF_BUSY_BIT != 0 {
+                break;
+            }
+            let len = (header & !BPF_RINGBUF_DISCARD_BIT) as usize;
+            if header & BPF_RINGBUF_DISCARD_BIT == 0 {
+                records.push(self.producer.read(offset + BPF_RINGBUF_HDR_SZ, len));
+            }
+            at += (len + BPF_RINGBUF_HDR_SZ).next_multiple_of(8) as u64;
+            self.consumer.position(0).store(at, Ordering::Release);
+        }
+        records
+    }
+}
+
+/// One CPU's part of a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`.
+pub struct PerfBuffer {
+    fd: OwnedFd,
+    mapping: Mapping,
+}
+
+/// 512 KiB of data: with its header page as much as `perf_event_mlock_kb` allows without CAP_IPC_LOCK.
+const PERF_DATA: usize = 512 << 10;
+/// `struct perf_event_mmap_page` of `include/uapi/linux/perf_event.h`.
+const DATA_HEAD: usize = 1024;
+const DATA_TAIL: usize = 1032;
+const PERF_RECORD_LOST: u32 = 2;
+const PERF_RECORD_SAMPLE: u32 = 9;
+/// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_BPF_OUTPUT`, `PERF_SAMPLE_RAW`.
+const TYPE_SOFTWARE: u32 = 1;
+const SW_BPF_OUTPUT: u64 = 10;
+const SAMPLE_RAW: u64 = 1 << 10;
+
+/// The first fields of `struct perf_event_attr` (`PERF_ATTR_SIZE_VER0`, 64 bytes).
+#[repr(C)]
+#[derive(Default)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+}
+
+/// Records that did not fit: more than 512 KiB since the last drain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lost(pub u64);
+
+impl PerfBuffer {
+    /// Opens the BPF output event of one CPU; [`fd`](Self::fd) is what goes into the map. `EACCES`: CAP_PERFMON is
+    /// missing. `ENODEV`: the CPU is offline.
+    pub fn open(cpu: u32) -> Result<Self, Errno> {
+        let attr = PerfEventAttr {
+            kind: TYPE_SOFTWARE,
+            size: size_of::<PerfEventAttr>() as u32,
+            config: SW_BPF_OUTPUT,
+            sample_period: 1,
+            sample_type: SAMPLE_RAW,
+            wakeup_events: 1,
+            ..PerfEventAttr::default()
+        };
+        let any_process: libc::c_long = -1;
+        let no_group: libc::c_long = -1;
+        // SAFETY: the structure is live and says its own size.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attr,
+                any_process,
+                cpu as libc::c_long,
+                no_group,
+                1 << 3, // PERF_FLAG_FD_CLOEXEC
+            )
+        };
+        if fd < 0 {
+            return Err(last_errno());
+        }
+        // SAFETY: the kernel just made this descriptor for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let borrowed = std::os::fd::AsFd::as_fd(&fd);
+        let mapping = Mapping::new(borrowed, page() + PERF_DATA, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        Ok(Self { fd, mapping })
+    }
+
+    /// The event's descriptor.
+    pub fn fd(&self) -> u32 {
+        self.fd.as_raw_fd() as u32
+    }
+
+    /// Takes every record, in order: the sample's raw bytes as the kernel sized them (rounded so that size and bytes
+    /// together are a multiple of 8). The kernel skips over the padding; consumed memory is cleared here, so that it
+    /// reads as zeroes.
+    pub fn drain(&mut self) -> Result<Vec<Vec<u8>>, Lost> {
+        let head = self.mapping.position(DATA_HEAD).load(Ordering::Acquire);
+        let mut tail = self.mapping.position(DATA_TAIL).load(Ordering::Relaxed);
+        let mut records = Vec::new();
+        let mut lost = 0;
+        while tail < head {
+            let header = self.take(tail, 8);
+            let kind = u32::from_le_bytes(header[..4].try_into().expect("4 bytes"));
+            let size = u16::from_le_bytes(header[6..].try_into().expect("2 bytes")) as usize;
+            let body = self.take(tail + 8, size - 8);
+            match kind {
+                PERF_RECORD_SAMPLE => {
+                    let len = u32::from_le_bytes(body[..4].try_into().expect("4 bytes")) as usize;
+                    records.push(body[4..4 + len].to_vec());
+                }
+                PERF_RECORD_LOST => lost += u64::from_le_bytes(body[8..16].try_into().expect("8 bytes")),
+                _ => {}
+            }
+            tail += size as u64;
+        }
+        self.mapping.position(DATA_TAIL).store(tail, Ordering::Release);
+        if lost > 0 { Err(Lost(lost)) } else { Ok(records) }
+    }
+
+    /// Copies and clears `len` bytes at position `at`, around the end if need be.
+    fn take(&self, at: u64, len: usize) -> Vec<u8> {
+        let start = at as usize % PERF_DATA;
+        let first = len.min(PERF_DATA - start);
+        let mut bytes = self.mapping.read(page() + start, first);
+        self.mapping.clear(page() + start, first);
+        bytes.extend(self.mapping.read(page(), len - first));
+        self.mapping.clear(page(), len - first);
+        bytes
+    }
+}
