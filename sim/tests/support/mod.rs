@@ -1,0 +1,99 @@
+//! A kernel as small as it can be: a packet, a context of three fields, memory to hand out.
+#![allow(dead_code)] // each test uses a part
+
+use bpftwin_sim::bpf::asm;
+use bpftwin_sim::bpf::fault::{Fault, FaultKind};
+use bpftwin_sim::bpf::interp::{self, Ran};
+use bpftwin_sim::bpf::machine::{Host, Machine, ProgId};
+use bpftwin_sim::bpf::mem::{Access, Addr, Object, ObjectKind, PACKET_BASE};
+use bpftwin_sim::bpf::program::{DecodeError, Function, Image, Program};
+use bpftwin_sim::bpf::vectors::PACKET;
+use bpftwin_sim::uapi::{ProgType, Release};
+
+/// Offsets of `len`, `data` and `data_end` in `struct __sk_buff`.
+pub const CTX_LEN: u32 = 0;
+pub const CTX_DATA: u32 = 76;
+pub const CTX_DATA_END: u32 = 80;
+
+/// Where the packet lies.
+pub const PACKET_AT: Addr = PACKET_BASE + 258;
+
+/// Helpers are what a test makes them.
+pub type Helper = fn(&mut TestHost, &mut Machine, u32, [u64; 5]) -> Result<u64, FaultKind>;
+
+pub struct TestHost {
+    pub helper: Helper,
+    /// What the program has to do with it is the helper's business.
+    pub note: Vec<u64>,
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        Self {
+            helper: |_, _, id, _| Err(FaultKind::Instruction(format!("no helper {id}"))),
+            note: Vec::new(),
+        }
+    }
+}
+
+impl Host for TestHost {
+    fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+        (self.helper)(self, machine, id, args)
+    }
+
+    fn ctx_load(&mut self, _: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
+        match (offset, size) {
+            (CTX_LEN, 4) => Ok(PACKET.len() as u64),
+            (CTX_DATA, 4) => Ok(PACKET_AT),
+            (CTX_DATA_END, 4) => Ok(PACKET_AT + PACKET.len() as u64),
+            _ => Err(FaultKind::Context { offset, size, write: false, why: "no such field" }),
+        }
+    }
+
+    fn ctx_store(&mut self, _: &mut Machine, offset: u32, size: u32, _: u64) -> Result<(), FaultKind> {
+        Err(FaultKind::Context { offset, size, write: true, why: "no such field" })
+    }
+
+    fn packet_load(&mut self, _: &mut Machine, offset: i32, size: u32) -> Result<Option<u64>, FaultKind> {
+        let bytes = usize::try_from(offset).ok().and_then(|at| PACKET.get(at..at + size as usize));
+        Ok(bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))))
+    }
+}
+
+/// A machine with the packet in place.
+pub fn machine(release: Release) -> Machine {
+    let mut machine = Machine::new(release, 1);
+    machine.mem.map(Object {
+        base: PACKET_AT,
+        len: PACKET.len() as u32,
+        access: Access::ReadWrite,
+        kind: ObjectKind::Packet,
+    });
+    machine.mem.raw_mut(PACKET_AT, PACKET.len()).copy_from_slice(&PACKET);
+    machine
+}
+
+pub fn program(slots: Vec<u64>, functions: Vec<Function>) -> Result<Program, DecodeError> {
+    Program::new(Image {
+        name: "main".to_owned(),
+        prog_type: ProgType::SchedCls,
+        attach_type: None,
+        license_gpl: true,
+        slots,
+        functions,
+        lines: Vec::new(),
+        maps: Vec::new(),
+    })
+}
+
+/// Loads assembly that is known to be right.
+pub fn load(machine: &mut Machine, text: &str) -> ProgId {
+    let code = asm::assemble(text).unwrap_or_else(|e| panic!("{e}"));
+    machine.add_program(program(code.slots, code.functions).unwrap_or_else(|e| panic!("{text}: {e}")))
+}
+
+pub const FUEL: u64 = 1_000_000;
+
+pub fn run(machine: &mut Machine, prog: ProgId) -> Result<Ran, Box<Fault>> {
+    interp::run(machine, &mut TestHost::default(), prog, FUEL)
+}
