@@ -1,14 +1,17 @@
 //! `BPF_MAP_CREATE`: which attributes each type takes.
 
 use super::array::Array;
-use super::map_in_map::{ArrayOfMaps, check_inner};
+use super::hash::Hash;
+use super::lpm_trie::LpmTrie;
+use super::lru::LruHash;
+use super::map_in_map::{ArrayOfMaps, HashOfMaps, check_inner};
 use super::perf_event_array::PerfEventArray;
 use super::prog_array::ProgArray;
 use super::ringbuf::Ringbuf;
 use super::{Map, MapCtx, MapId, MapSpec, SpecialKind};
 use crate::uapi::map::{
-    BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NUMA_NODE, BPF_F_PRESERVE_ELEMS, BPF_F_RDONLY, BPF_F_RDONLY_PROG,
-    BPF_F_WRONLY, BPF_F_WRONLY_PROG,
+    BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE,
+    BPF_F_PRESERVE_ELEMS, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_WRONLY_PROG, BPF_F_ZERO_SEED,
 };
 use crate::uapi::{Errno, MapType};
 
@@ -39,6 +42,18 @@ impl std::fmt::Display for CreateError {
 impl std::error::Error for CreateError {}
 
 const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY | BPF_F_WRONLY_PROG;
+/// `KMALLOC_MAX_SIZE`, bytes: 2^(MAX_PAGE_ORDER + PAGE_SHIFT).
+const KMALLOC_MAX_SIZE: u64 = 1 << 22;
+/// `sizeof(struct htab_elem)`, bytes.
+const HTAB_ELEM_SIZE: u64 = 48;
+/// `sizeof(struct bucket)`, bytes.
+const BUCKET_SIZE: u64 = 16;
+/// `sizeof(struct lpm_trie_node)`, bytes.
+const LPM_NODE_SIZE: u64 = 40;
+/// Bytes of an LPM key before its data: the prefix length.
+const LPM_KEY_HEADER: u64 = 4;
+/// `LPM_DATA_SIZE_MAX`, bytes.
+const LPM_DATA_SIZE_MAX: u64 = 256;
 /// `PCPU_MIN_UNIT_SIZE`, bytes (`include/linux/percpu.h`, v6.12).
 const PCPU_MIN_UNIT_SIZE: u64 = 32 << 10;
 
@@ -75,6 +90,30 @@ pub(super) fn create(
             check_inner(spec.inner.as_deref().ok_or(Errno::EBADF)?)?;
             Box::new(ArrayOfMaps::create(&spec))
         }
+        MapType::Hash | MapType::PercpuHash => {
+            check_hash(&spec)?;
+            Box::new(Hash::create(ctx, id, &spec))
+        }
+        MapType::LruHash | MapType::LruPercpuHash => {
+            check_hash(&spec)?;
+            if spec.flags & BPF_F_NO_COMMON_LRU != 0 {
+                spec.max_entries = share_equally(spec.max_entries, ctx.nr_cpus);
+            }
+            check_buckets(&spec)?;
+            Box::new(LruHash::create(ctx, id, &spec))
+        }
+        MapType::HashOfMaps => {
+            if spec.value_size != 4 {
+                return Err(Errno::EINVAL.into());
+            }
+            check_hash(&spec)?;
+            check_inner(spec.inner.as_deref().ok_or(Errno::EBADF)?)?;
+            Box::new(HashOfMaps::create(&spec))
+        }
+        MapType::LpmTrie => {
+            check_lpm_trie(&spec)?;
+            Box::new(LpmTrie::create(id, &spec))
+        }
         MapType::Ringbuf => {
             check_ringbuf(&spec)?;
             Box::new(Ringbuf::create(id, &spec))
@@ -103,6 +142,61 @@ fn check_fd_array(spec: &MapSpec) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     check_array(spec)
+}
+
+/// `kernel/bpf/hashtab.c: htab_map_alloc_check`, v6.12.
+fn check_hash(spec: &MapSpec) -> Result<(), Errno> {
+    let allowed = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | ACCESS_MASK | BPF_F_ZERO_SEED;
+    let percpu = matches!(spec.map_type, MapType::PercpuHash | MapType::LruPercpuHash);
+    let lru = matches!(spec.map_type, MapType::LruHash | MapType::LruPercpuHash);
+    let flags = spec.flags;
+    let percpu_lru = flags & BPF_F_NO_COMMON_LRU != 0;
+    if flags & !allowed != 0 || !access_ok(flags) || (!lru && percpu_lru) {
+        return Err(Errno::EINVAL);
+    }
+    if lru && flags & BPF_F_NO_PREALLOC != 0 {
+        return Err(Errno::ENOTSUPP);
+    }
+    if (flags & BPF_F_NUMA_NODE != 0 && (percpu || percpu_lru))
+        || spec.max_entries == 0
+        || spec.key_size == 0
+        || spec.value_size == 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    if u64::from(spec.key_size) + u64::from(spec.value_size) >= KMALLOC_MAX_SIZE - HTAB_ELEM_SIZE
+        || (percpu && long(spec.value_size) > PCPU_MIN_UNIT_SIZE)
+    {
+        return Err(Errno::E2BIG);
+    }
+    check_buckets(spec)
+}
+
+/// `kernel/bpf/hashtab.c: htab_map_alloc`, v6.12: the bytes of all buckets are counted in 32 bits.
+fn check_buckets(spec: &MapSpec) -> Result<(), Errno> {
+    let buckets = u64::from(spec.max_entries).next_power_of_two();
+    if buckets > u64::from(u32::MAX) / BUCKET_SIZE { Err(Errno::E2BIG) } else { Ok(()) }
+}
+
+/// `roundup`, or if that overflows `rounddown`, to a multiple of `nr_cpus`.
+fn share_equally(max_entries: u32, nr_cpus: u32) -> u32 {
+    max_entries.checked_next_multiple_of(nr_cpus).unwrap_or(max_entries - max_entries % nr_cpus)
+}
+
+/// `kernel/bpf/lpm_trie.c: trie_alloc`, v6.12.
+fn check_lpm_trie(spec: &MapSpec) -> Result<(), Errno> {
+    let allowed = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | ACCESS_MASK;
+    if spec.max_entries == 0
+        || spec.flags & BPF_F_NO_PREALLOC == 0
+        || spec.flags & !allowed != 0
+        || !access_ok(spec.flags)
+        || !(LPM_KEY_HEADER + 1..=LPM_KEY_HEADER + LPM_DATA_SIZE_MAX).contains(&u64::from(spec.key_size))
+        || spec.value_size == 0
+        || u64::from(spec.value_size) > KMALLOC_MAX_SIZE - LPM_DATA_SIZE_MAX - LPM_NODE_SIZE
+    {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
 }
 
 /// `kernel/bpf/ringbuf.c: ringbuf_map_alloc`, v6.12.

@@ -1,9 +1,12 @@
-//! `BPF_MAP_TYPE_ARRAY_OF_MAPS`, and what may stand inside maps of maps: `kernel/bpf/map_in_map.c`, v6.12.
+//! `BPF_MAP_TYPE_ARRAY_OF_MAPS` and `BPF_MAP_TYPE_HASH_OF_MAPS`, and what may stand inside them:
+//! `kernel/bpf/map_in_map.c`, v6.12.
 
 use super::fd_array::FdArray;
+use super::hash::check_flags;
+use super::table::{NONE, Table};
 use super::{Map, MapCtx, MapId, MapSpec, Reference};
 use crate::bpf::mem::{Addr, BadAccess};
-use crate::uapi::map::{BPF_F_INNER_MAP, BPF_F_RDONLY, BPF_F_WRONLY};
+use crate::uapi::map::{BPF_EXIST, BPF_F_INNER_MAP, BPF_F_RDONLY, BPF_F_WRONLY};
 use crate::uapi::{Errno, MapType};
 
 /// Whether a map of maps may have inner maps like `inner`: `bpf_map_meta_alloc`.
@@ -33,6 +36,14 @@ pub(super) fn fits(outer: &MapSpec, inner: &MapSpec) -> Result<(), Errno> {
     if same { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
+/// The map that looking a descriptor up gave.
+fn inner(new: Result<Reference, Errno>) -> Result<MapId, Errno> {
+    match new? {
+        Reference::Map(map) => Ok(map),
+        Reference::Program(_) | Reference::PerfEvent { .. } => Err(Errno::EINVAL),
+    }
+}
+
 /// An array of maps. User space reads a map's number where the kernel gives its id.
 pub(super) struct ArrayOfMaps {
     slots: FdArray,
@@ -60,10 +71,7 @@ impl Map for ArrayOfMaps {
     }
 
     fn sys_update_fd(&mut self, key: &[u8], new: Result<Reference, Errno>, flags: u64) -> Result<(), Errno> {
-        self.slots.update(key, flags, || match new? {
-            Reference::Map(map) => Ok(map.0),
-            Reference::Program(_) | Reference::PerfEvent { .. } => Err(Errno::EINVAL),
-        })?;
+        self.slots.update(key, flags, || inner(new).map(|map| map.0))?;
         Ok(())
     }
 
@@ -77,5 +85,86 @@ impl Map for ArrayOfMaps {
 
     fn keys(&self) -> Vec<Vec<u8>> {
         self.slots.keys()
+    }
+}
+
+/// A hash of maps: see [`ArrayOfMaps`].
+pub(super) struct HashOfMaps {
+    /// In place of values' addresses, the numbers of maps.
+    table: Table,
+    max_entries: u32,
+    len: u32,
+    free: Vec<u32>,
+}
+
+impl HashOfMaps {
+    pub fn create(spec: &MapSpec) -> Self {
+        let table = Table::new(spec.key_size, spec.max_entries, 1);
+        Self { table, max_entries: spec.max_entries, len: 0, free: Vec::new() }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<MapId> {
+        match self.table.find(key) {
+            NONE => None,
+            slot => Some(MapId(self.table.addrs(slot)[0])),
+        }
+    }
+}
+
+impl Map for HashOfMaps {
+    /// `kernel/bpf/hashtab.c: htab_of_map_lookup_elem`, v6.12: the inner map itself.
+    fn lookup(&mut self, ctx: &mut MapCtx<'_>, key: Addr) -> Result<Addr, BadAccess> {
+        let key = ctx.mem.guest(key, self.table.key(NONE).len() as u64)?;
+        Ok(self.get(key).map_or(0, MapId::handle))
+    }
+
+    fn sys_lookup(&mut self, _: &mut MapCtx<'_>, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.get(key).map(|map| map.0.to_le_bytes().to_vec()).ok_or(Errno::ENOENT)
+    }
+
+    fn sys_update(&mut self, _: &mut MapCtx<'_>, key: &[u8], _: &[u8], flags: u64) -> Result<(), Errno> {
+        self.sys_update_fd(key, Err(Errno::EBADF), flags)
+    }
+
+    /// `kernel/bpf/hashtab.c: bpf_fd_htab_map_update_elem`, v6.12: the descriptor is looked up before the flags.
+    fn sys_update_fd(&mut self, key: &[u8], new: Result<Reference, Errno>, flags: u64) -> Result<(), Errno> {
+        let map = inner(new)?;
+        if flags > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
+        let old = self.table.find(key);
+        check_flags(old, flags)?;
+        if old == NONE && self.len == self.max_entries {
+            return Err(Errno::E2BIG);
+        }
+        let new = self.free.pop().unwrap_or_else(|| self.table.add(std::iter::once(0)));
+        self.table.set_addr(new, map.0);
+        self.table.link(new, key);
+        if old == NONE {
+            self.len += 1;
+        } else {
+            self.table.unlink(old);
+            self.free.push(old);
+        }
+        Ok(())
+    }
+
+    fn sys_delete(&mut self, _: &mut MapCtx<'_>, key: &[u8]) -> Result<(), Errno> {
+        let slot = self.table.find(key);
+        if slot == NONE {
+            return Err(Errno::ENOENT);
+        }
+        self.table.unlink(slot);
+        self.free.push(slot);
+        self.len -= 1;
+        Ok(())
+    }
+
+    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        self.table.next_key(key)
+    }
+
+    fn keys(&self) -> Vec<Vec<u8>> {
+        self.table.keys()
     }
 }

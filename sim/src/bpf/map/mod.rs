@@ -10,12 +10,18 @@
 mod array;
 mod create;
 mod fd_array;
+mod hash;
+mod jhash;
+mod lpm_trie;
+mod lru;
+mod lru_list;
 mod map_in_map;
 mod paged;
 mod perf_event_array;
 mod prog_array;
 mod ringbuf;
 mod spec;
+mod table;
 mod values;
 
 pub use create::CreateError;
@@ -102,6 +108,8 @@ pub struct Change {
 pub struct Walk {
     /// Buckets or elements already left behind.
     at: u64,
+    /// The element to visit next in the current bucket; 0: look at the next bucket.
+    slot: u32,
 }
 
 /// An element that [`Maps::walk`] visits.

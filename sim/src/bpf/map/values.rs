@@ -147,13 +147,21 @@ impl Values {
         ctx: &mut MapCtx<'_>,
         now: impl Fn(&Self, &Memory, &[u8]) -> Option<Vec<u8>>,
     ) -> Vec<Change> {
-        let before = std::mem::take(&mut self.before);
-        before
-            .into_iter()
-            .filter_map(|(key, before)| {
-                let after = now(self, ctx.mem, &key);
-                (before != after).then_some(Change { map: self.id, key, before, after })
-            })
-            .collect()
+        let remembered = self.take_remembered();
+        let change = |(key, before): (Vec<u8>, _)| {
+            let after = now(self, ctx.mem, &key);
+            self.change(key, before, after)
+        };
+        remembered.into_iter().filter_map(change).collect()
+    }
+
+    /// The remembered values by key; forgets them all.
+    pub fn take_remembered(&mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        std::mem::take(&mut self.before)
+    }
+
+    /// A change, if there is one.
+    pub fn change(&self, key: Vec<u8>, before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Option<Change> {
+        (before != after).then_some(Change { map: self.id, key, before, after })
     }
 }
