@@ -21,28 +21,50 @@ pub struct Prebuilt {
 const DIGESTS: &str = include_str!("../prebuilt/SHA256SUMS");
 
 /// Every object, sorted by name.
-pub const CATALOGUE: &[Prebuilt] = &[Prebuilt {
-    name: "veth",
-    about: "pod datapath at the host side of a veth: policy, connection tracking, services",
-    elf: include_bytes!("../prebuilt/veth.o"),
-    entries: &["from_container", "to_container"],
-    features: &[
-        "arp",
-        "cidr",
-        "conntrack",
-        "drop-events",
-        "fib",
-        "fragments",
-        "icmp-errors",
-        "ipv4",
-        "ipv6",
-        "metrics",
-        "ndp",
-        "policy",
-        "services",
-        "tail-calls",
-    ],
-}];
+pub const CATALOGUE: &[Prebuilt] = &[
+    Prebuilt {
+        name: "veth",
+        about: "pod datapath at the host side of a veth: policy, connection tracking, services",
+        elf: include_bytes!("../prebuilt/veth.o"),
+        entries: &["from_container", "to_container"],
+        features: &[
+            "arp",
+            "cidr",
+            "conntrack",
+            "drop-events",
+            "fib",
+            "fragments",
+            "icmp-errors",
+            "ipv4",
+            "ipv6",
+            "metrics",
+            "ndp",
+            "policy",
+            "services",
+            "tail-calls",
+        ],
+    },
+    Prebuilt {
+        name: "xdp_prefilter",
+        about: "first program behind the wire: deny lists, rate limits, L4 load balancing",
+        elf: include_bytes!("../prebuilt/xdp_prefilter.o"),
+        entries: &["xdp_prefilter"],
+        features: &[
+            "cidr",
+            "consistent-hashing",
+            "dsr",
+            "gue",
+            "ipip",
+            "ipv4",
+            "ipv6",
+            "map-in-map",
+            "metrics",
+            "rate-limit",
+            "too-big",
+            "vlan",
+        ],
+    },
+];
 
 /// The object called `name`, such as `veth`.
 pub fn find(name: &str) -> Option<&'static Prebuilt> {

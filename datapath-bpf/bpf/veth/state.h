@@ -35,20 +35,25 @@ struct ct_timeouts {
 struct veth_config {
 	/* Who the pod is. */
 	__u32 identity;
-	__u16 endpoint;
-	__u8 mac[ETH_ALEN];
 	__be32 ipv4;
 	union addr ipv6;
-	/* The address pods have as their default route, answered for by the datapath. */
-	__u8 gateway_mac[ETH_ALEN];
-	__u16 events; /* enum event_channel */
+	/* The addresses the pod has as its default route, answered for by the datapath. */
 	__be32 gateway_ipv4;
 	union addr gateway_ipv6;
+	__u8 gateway_mac[ETH_ALEN];
+	/* The pod's number on this node: part of the keys of all maps that pods share. */
+	__u16 endpoint;
 	/* The identity of addresses nothing else is known about. */
 	__u32 world_identity;
 	/* The seed of the hash that picks a backend. */
 	__u32 hash_seed;
 	struct ct_timeouts timeouts;
+	/* Where notifications go: enum event_channel. */
+	__u8 events;
+	/* How packets reach a pod of this node: enum delivery. */
+	__u8 delivery;
+	/* Whether packets for elsewhere are routed here (1) or by the stack (0). */
+	__u8 route_by_fib;
 	/* Whether a packet no rule speaks of is dropped. */
 	__u8 enforce_egress;
 	__u8 enforce_ingress;
@@ -58,20 +63,14 @@ struct veth_config {
 	__u8 tcp_loose;
 	/* Whether frames that are neither IP nor ARP pass. */
 	__u8 pass_other;
-	/* How packets reach a pod of this node: enum delivery. */
-	__u8 delivery;
-	/* Whether packets for elsewhere are routed here (1) or by the stack (0). */
-	__u8 route_by_fib;
-	__u8 reserved;
 };
 
 volatile const struct veth_config config = {
 	.identity = 1000,
-	.endpoint = 1,
-	.mac = { 0x02, 0, 0, 0, 0, 0x02 },
 	.gateway_mac = { 0x02, 0, 0, 0, 0, 0x01 },
-	.events = EVENTS_RING,
+	.endpoint = 1,
 	.world_identity = 2,
+	.events = EVENTS_RING,
 	.timeouts = {
 		.tcp_syn = 60,
 		.tcp_established = 21600,
