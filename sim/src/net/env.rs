@@ -1,5 +1,7 @@
 //! What a running program may ask for that is neither packet nor map.
 
+use crate::net::network::{Device, Network};
+
 /// The state of one kernel outside its [`Machine`](crate::bpf::Machine).
 #[derive(Debug)]
 pub struct Env {
@@ -7,6 +9,10 @@ pub struct Env {
     pub clock_ns: u64,
     /// The state of [`Env::prandom_u32`].
     pub seed: u64,
+    /// Socket cookies handed out.
+    pub cookies: u64,
+    /// Every device, the loopback first.
+    pub devices: Vec<Device>,
 }
 
 impl Env {
@@ -14,6 +20,23 @@ impl Env {
     pub const START_NS: u64 = 1_000_000_000_000;
     /// How much time each test run takes.
     pub const RUN_NS: u64 = 1_000;
+
+    /// The environment of a kernel just started.
+    pub fn new(network: &Network, seed: u64) -> Self {
+        let devices = std::iter::once(Device::loopback()).chain(network.devices.iter().cloned()).collect();
+        Self { clock_ns: Self::START_NS, seed, cookies: 0, devices }
+    }
+
+    /// The device with this ifindex.
+    pub fn device(&self, ifindex: u32) -> Option<&Device> {
+        self.devices.iter().find(|dev| dev.ifindex == ifindex)
+    }
+
+    /// `sock_gen_cookie` of a new socket: never 0.
+    pub fn next_cookie(&mut self) -> u64 {
+        self.cookies += 1;
+        self.cookies
+    }
 
     /// The next number of a seeded sequence (SplitMix64).
     pub fn prandom_u32(&mut self) -> u32 {

@@ -2,6 +2,7 @@
 
 use crate::bpf::Machine;
 use crate::net::env::Env;
+use crate::net::network::Network;
 use crate::uapi::Release;
 
 /// What a kernel is made as.
@@ -15,11 +16,25 @@ pub struct Config {
     pub nr_cpus: u32,
     /// Where the sequence of `bpf_get_prandom_u32` starts.
     pub seed: u64,
+    /// Instructions one run of a program may take.
+    pub fuel: u64,
+    /// What is around.
+    pub network: Network,
 }
+
+/// Far more than any program that terminates needs.
+const DEFAULT_FUEL: u64 = 1 << 32;
 
 impl Default for Config {
     fn default() -> Self {
-        Self { release: Release::default(), cpu: 0, nr_cpus: 1, seed: 0 }
+        Self {
+            release: Release::default(),
+            cpu: 0,
+            nr_cpus: 1,
+            seed: 0,
+            fuel: DEFAULT_FUEL,
+            network: Network::default(),
+        }
     }
 }
 
@@ -29,6 +44,8 @@ pub struct Kernel {
     pub machine: Machine,
     /// Everything else.
     pub env: Env,
+    /// Instructions one run of a program may take.
+    pub fuel: u64,
 }
 
 impl Kernel {
@@ -36,6 +53,6 @@ impl Kernel {
     pub fn new(config: &Config) -> Self {
         let mut machine = Machine::new(config.release, config.nr_cpus);
         machine.cpu = config.cpu;
-        Self { machine, env: Env { clock_ns: Env::START_NS, seed: config.seed } }
+        Self { machine, env: Env::new(&config.network, config.seed), fuel: config.fuel }
     }
 }

@@ -10,17 +10,21 @@
 //! | [`helper`] | the table of helpers, one file per family |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
+pub mod csum;
 pub mod ctx;
 mod env;
 pub mod helper;
 mod kernel;
 pub mod linear;
+pub mod network;
 mod run;
 pub mod skb;
 pub mod sock;
+mod test_run;
 pub mod tunnel;
 pub mod xdp;
 
 pub use env::Env;
 pub use kernel::{Config, Kernel};
 pub use run::{Packet, Run};
+pub use test_run::{Answer, Room, TestRun, TestRunOut};

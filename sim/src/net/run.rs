@@ -71,6 +71,18 @@ impl Host for Run<'_> {
         loaded.map_err(|why| FaultKind::Context { offset, size, write: false, why })
     }
 
+    fn packet_load(
+        &mut self,
+        machine: &mut Machine,
+        offset: i32,
+        size: u32,
+    ) -> Result<Option<u64>, FaultKind> {
+        match &self.packet {
+            Packet::Skb(skb) => Ok(skb.load_absolute(&machine.mem, offset, size)),
+            Packet::Xdp(_) => Err(FaultKind::Instruction("LD_ABS and LD_IND need an skb".to_owned())),
+        }
+    }
+
     fn ctx_store(
         &mut self,
         _machine: &mut Machine,

@@ -17,6 +17,11 @@ pub const SHARED_INFO: u32 = 320;
 /// `NET_SKB_PAD + NET_IP_ALIGN` on x86-64.
 pub const SKB_PAD: u32 = 64;
 
+/// `include/uapi/linux/filter.h`: offsets from here on count from the network header.
+const SKF_NET_OFF: i32 = -0x10_0000;
+/// Offsets from here on count from the MAC header.
+const SKF_LL_OFF: i32 = -0x20_0000;
+
 /// EtherTypes, as host numbers.
 #[allow(missing_docs)]
 pub mod eth_p {
@@ -336,6 +341,21 @@ impl SkBuff {
             out[linear..].copy_from_slice(&self.paged[from..from + rest]);
         }
         true
+    }
+
+    /// What `LD_ABS` finds: `size` bytes, big-endian (`net/core/filter.c: bpf_skb_load_helper_32_no_cache`, v6.12).
+    pub fn load_absolute(&self, mem: &Memory, offset: i32, size: u32) -> Option<u64> {
+        let at = if offset >= 0 {
+            offset
+        } else if offset >= SKF_NET_OFF {
+            (offset - SKF_NET_OFF) + self.network_offset()
+        } else if offset >= SKF_LL_OFF {
+            (offset - SKF_LL_OFF) + self.mac_header? as i32 - self.linear.data() as i32
+        } else {
+            return None;
+        };
+        let mut bytes = [0; 8];
+        self.copy_bits(mem, at, &mut bytes[8 - size as usize..]).then(|| u64::from_be_bytes(bytes))
     }
 
     /// All bytes from `offset` on.

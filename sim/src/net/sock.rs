@@ -33,7 +33,7 @@ pub struct Sock {
 impl Sock {
     /// The socket BPF_PROG_TEST_RUN gives a packet: full, closed, of no type, with the packet's addresses
     /// (`net/bpf/test_run.c: bpf_prog_test_run_skb`, v6.12). `None`: no guest memory is left.
-    pub fn dummy(mem: &mut Memory, family: u16, src: &[u8], dst: &[u8], cookie: u64) -> Option<Self> {
+    pub fn dummy(mem: &mut Memory, family: u16, src: &[u8], dst: &[u8]) -> Option<Self> {
         let guest = mem.alloc(ObjectKind::Helper("socket"), Access::Read, bpf_sock::SIZE)?;
         let word = |bytes: &[u8], i: usize| {
             bytes.get(i * 4..i * 4 + 4).map_or(0, |b| u32::from_le_bytes(b.try_into().expect("4 bytes")))
@@ -47,7 +47,7 @@ impl Sock {
             daddr4: if v4 { word(dst, 0) } else { 0 },
             saddr6: if v6 { words(src) } else { [0; 4] },
             daddr6: if v6 { words(dst) } else { [0; 4] },
-            cookie,
+            cookie: 0,
         };
         let out = mem.raw_mut(guest, bpf_sock::SIZE as usize);
         let mut put =

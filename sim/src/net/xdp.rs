@@ -5,6 +5,10 @@ use crate::net::linear::Linear;
 
 /// `XDP_PACKET_HEADROOM`.
 pub const XDP_PACKET_HEADROOM: u32 = 256;
+/// `PAGE_SIZE`.
+pub const PAGE_SIZE: u32 = 4096;
+/// `MAX_SKB_FRAGS`.
+pub const MAX_SKB_FRAGS: usize = 17;
 /// `sizeof(struct xdp_frame)` on x86-64: headroom no program may use.
 pub const XDP_FRAME: u32 = 40;
 
@@ -21,8 +25,8 @@ pub struct XdpBuff {
     pub rx_queue_index: u32,
     /// `rxq->frag_size`; 0 where fragments cannot grow.
     pub frag_size: u32,
-    /// Whether the device's metadata are usable (`data_meta <= data`).
-    pub has_meta: bool,
+    /// `XDP_FLAGS_HAS_FRAGS`.
+    pub has_frags: bool,
 }
 
 /// One fragment, `skb_frag_t`.
