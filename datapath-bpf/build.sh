@@ -4,12 +4,13 @@
 #   build.sh           rebuild what is committed
 #   build.sh --check   rebuild elsewhere and fail unless every byte is what is committed
 #
-# The bytes depend on this compiler and on the files here, nothing else: no system header is read, the directory does not
-# appear in line information, and DWARF, which BTF repeats, is taken out.
+# The bytes depend on this compiler and on the files here, nothing else: no system header is read, the directory does
+# not appear in line information, and DWARF, which BTF repeats, is taken out.
 set -eu
 
 release=19.1.7
-flags="-O2 -g -target bpfel -mcpu=v3 -nostdinc -ffile-compilation-dir=. -Qn -fno-addrsig -Wall -Wextra -Werror -Wno-unused-function"
+flags="-O2 -g -target bpfel -mcpu=v3 -std=gnu23 -nostdinc -ffile-compilation-dir=. -Qn -fno-addrsig"
+flags="$flags -Wall -Wextra -Werror -Wno-unused-function"
 
 cd "$(dirname "$0")"
 clang=${CLANG:-clang-19}

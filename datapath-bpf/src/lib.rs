@@ -1,16 +1,16 @@
 //! The reference datapath objects: BPF C under `bpf/`, compiled by `build.sh` into `prebuilt/`, embedded here.
 //!
-//! A scenario names one as `datapath:NAME`; [`find`] is what resolves that.
+//! A scenario names one as `datapath:NAME`; [`object`] is what resolves that.
 
 /// One embedded object file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Prebuilt {
+pub struct Object {
     /// The name behind `datapath:`.
     pub name: &'static str,
     /// One line on what it does.
     pub about: &'static str,
     /// The ELF file, little-endian `EM_BPF` with BTF.
-    pub elf: &'static [u8],
+    pub bytes: &'static [u8],
     /// The programs a hook can attach, by C name; stages they tail-call are not listed.
     pub entries: &'static [&'static str],
     /// What it exercises, one word each.
@@ -21,11 +21,11 @@ pub struct Prebuilt {
 const DIGESTS: &str = include_str!("../prebuilt/SHA256SUMS");
 
 /// Every object, sorted by name.
-pub const CATALOGUE: &[Prebuilt] = &[
-    Prebuilt {
+pub const OBJECTS: &[Object] = &[
+    Object {
         name: "veth",
         about: "pod datapath at the host side of a veth: policy, connection tracking, services",
-        elf: include_bytes!("../prebuilt/veth.o"),
+        bytes: include_bytes!("../prebuilt/veth.o"),
         entries: &["from_container", "to_container"],
         features: &[
             "arp",
@@ -44,10 +44,10 @@ pub const CATALOGUE: &[Prebuilt] = &[
             "tail-calls",
         ],
     },
-    Prebuilt {
+    Object {
         name: "xdp_prefilter",
         about: "first program behind the wire: deny lists, rate limits, L4 load balancing",
-        elf: include_bytes!("../prebuilt/xdp_prefilter.o"),
+        bytes: include_bytes!("../prebuilt/xdp_prefilter.o"),
         entries: &["xdp_prefilter"],
         features: &[
             "cidr",
@@ -67,12 +67,12 @@ pub const CATALOGUE: &[Prebuilt] = &[
 ];
 
 /// The object called `name`, such as `veth`.
-pub fn find(name: &str) -> Option<&'static Prebuilt> {
-    CATALOGUE.iter().find(|prebuilt| prebuilt.name == name)
+pub fn object(name: &str) -> Option<&'static Object> {
+    OBJECTS.iter().find(|prebuilt| prebuilt.name == name)
 }
 
-impl Prebuilt {
-    /// The SHA-256 of [`elf`](Self::elf), 64 lower-case hexadecimal digits, as recorded when it was built.
+impl Object {
+    /// The SHA-256 of [`bytes`](Self::bytes), 64 lower-case hexadecimal digits, as recorded when it was built.
     pub fn sha256(&self) -> &'static str {
         DIGESTS
             .lines()
@@ -88,44 +88,40 @@ impl Prebuilt {
 mod tests {
     use std::collections::BTreeSet;
 
-    use object::{Object, ObjectSection, ObjectSymbol};
+    use ::object::{Object as _, ObjectSection, ObjectSymbol};
     use sha2::{Digest, Sha256};
 
     use super::*;
 
     #[test]
     fn digests_are_those_of_the_embedded_bytes() {
-        for prebuilt in CATALOGUE {
+        for prebuilt in OBJECTS {
             let recorded: Vec<u8> = (0..64)
                 .step_by(2)
                 .map(|at| u8::from_str_radix(&prebuilt.sha256()[at..at + 2], 16).unwrap())
                 .collect();
-            assert_eq!(Sha256::digest(prebuilt.elf).as_slice(), recorded, "{}", prebuilt.name);
+            assert_eq!(Sha256::digest(prebuilt.bytes).as_slice(), recorded, "{}", prebuilt.name);
         }
-        assert_eq!(
-            DIGESTS.lines().count(),
-            CATALOGUE.len(),
-            "an object is recorded but not in the catalogue"
-        );
+        assert_eq!(DIGESTS.lines().count(), OBJECTS.len(), "an object is recorded but not in the list");
     }
 
     #[test]
-    fn the_catalogue_is_sorted_and_says_what_it_holds() {
-        assert!(CATALOGUE.is_sorted_by(|a, b| a.name < b.name));
-        for prebuilt in CATALOGUE {
+    fn the_list_is_sorted_and_says_what_it_holds() {
+        assert!(OBJECTS.is_sorted_by(|a, b| a.name < b.name));
+        for prebuilt in OBJECTS {
             assert!(prebuilt.features.is_sorted_by(|a, b| a < b), "{}", prebuilt.name);
-            assert_eq!(find(prebuilt.name), Some(prebuilt));
+            assert_eq!(object(prebuilt.name), Some(prebuilt));
         }
-        assert_eq!(find("no-such-object"), None);
+        assert_eq!(object("no-such-object"), None);
     }
 
     #[test]
     fn objects_hold_their_entries_btf_and_no_dwarf() {
-        for prebuilt in CATALOGUE {
-            let file = object::File::parse(prebuilt.elf).unwrap();
+        for prebuilt in OBJECTS {
+            let file = ::object::File::parse(prebuilt.bytes).unwrap();
             let functions: BTreeSet<&str> = file
                 .symbols()
-                .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_global())
+                .filter(|symbol| symbol.kind() == ::object::SymbolKind::Text && symbol.is_global())
                 .map(|symbol| symbol.name().unwrap())
                 .collect();
             for entry in prebuilt.entries {

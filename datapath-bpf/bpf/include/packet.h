@@ -76,9 +76,11 @@ struct iphdr {
 #define IP_OFFSET 0x1fff
 
 /* Both families: RFC 8200 addresses, and IPv4 addresses in the mapped form ::ffff:a.b.c.d of RFC 4291. */
-union addr {
-	__u8 b[16];
-	__be32 w[4];
+struct in6_addr {
+	union {
+		__u8 b[16];
+		__be32 w[4];
+	};
 };
 
 /* RFC 8200. */
@@ -87,11 +89,12 @@ struct ipv6hdr {
 	__be16 payload_len;
 	__u8 nexthdr;
 	__u8 hop_limit;
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 };
 
-/* RFC 8200, 4.2: what all extension headers begin with. The length counts 8 bytes, without the first 8 (AH, RFC 4302:
+/*
+ * RFC 8200, 4.2: what all extension headers begin with. The length counts 8 bytes, without the first 8 (AH, RFC 4302:
  * 4 bytes, without the first 8).
  */
 struct ipv6_ext {
@@ -179,7 +182,7 @@ struct ndmsg {
 	__u8 code;
 	__be16 check;
 	__be32 flags;
-	union addr target;
+	struct in6_addr target;
 };
 
 #define ND_NA_SOLICITED 0x40000000
@@ -194,12 +197,12 @@ struct nd_lladdr {
 
 #define ND_OPT_TARGET_LL_ADDR 2
 
-static __always_inline int addr_equal(const union addr *a, const union addr *b)
+static __always_inline int addr_equal(const struct in6_addr *a, const struct in6_addr *b)
 {
 	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
 }
 
-static __always_inline void addr_map_v4(union addr *a, __be32 v4)
+static __always_inline void addr_map_v4(struct in6_addr *a, __be32 v4)
 {
 	a->w[0] = 0;
 	a->w[1] = 0;

@@ -7,16 +7,16 @@
 
 /* The first packet's flow, the direction that packet had, and whose connection it is. */
 struct ct_key {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 direction;
+	enum direction direction;
 	__u16 endpoint;
 };
 
-enum ct_state {
+enum ct_state : __u8 {
 	/* Not TCP. */
 	CT_UNREPLIED,
 	CT_REPLIED,
@@ -43,7 +43,7 @@ struct ct_value {
 	__u32 remote_identity;
 	/* The service whose address the client used, 0: none. */
 	__u16 service;
-	__u8 state; /* enum ct_state */
+	enum ct_state state;
 	/* TCP flags seen so far, by side. */
 	__u8 seen[2];
 	/* Whether an ICMP error spoke of it. */
@@ -68,7 +68,12 @@ enum ct_result {
 	CT_RESULT_INVALID,
 };
 
-static __always_inline void key_forward(struct ct_key *key, const struct flow *flow, __u8 direction)
+static __always_inline enum direction opposite(enum direction direction)
+{
+	return direction == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
+}
+
+static __always_inline void key_forward(struct ct_key *key, const struct flow *flow, enum direction direction)
 {
 	key->saddr = flow->saddr;
 	key->daddr = flow->daddr;
@@ -80,7 +85,7 @@ static __always_inline void key_forward(struct ct_key *key, const struct flow *f
 }
 
 /* The key under which the connection stands if this flow is its reply direction. */
-static __always_inline void key_reverse(struct ct_key *key, const struct flow *flow, __u8 direction)
+static __always_inline void key_reverse(struct ct_key *key, const struct flow *flow, enum direction direction)
 {
 	key->saddr = flow->daddr;
 	key->daddr = flow->saddr;
@@ -119,9 +124,9 @@ static __always_inline int has_bad_flags(__u8 flags)
 	       (flags & (TCP_FIN | TCP_ACK)) == TCP_FIN;
 }
 
-static __always_inline __u8 tcp_state(const struct ct_value *value, __u8 flags, int side)
+static __always_inline enum ct_state tcp_state(const struct ct_value *value, __u8 flags, int side)
 {
-	__u8 state = value->state;
+	enum ct_state state = value->state;
 
 	if (flags & TCP_RST)
 		return CT_RESET;
@@ -147,6 +152,9 @@ static __always_inline __u32 ct_timeout(const struct ct_value *value, __u8 proto
 	case CT_CLOSED:
 	case CT_RESET:
 		return config.timeouts.tcp_closed;
+	case CT_UNREPLIED:
+	case CT_REPLIED:
+		break;
 	}
 	if (proto == IPPROTO_UDP)
 		return value->state == CT_REPLIED ? config.timeouts.udp_replied : config.timeouts.udp_unreplied;
@@ -156,8 +164,8 @@ static __always_inline __u32 ct_timeout(const struct ct_value *value, __u8 proto
 }
 
 /* Accounts for a packet and moves the connection's state. */
-static __always_inline void ct_advance(struct __sk_buff *skb, const struct packet *pkt, struct ct_value *value, int side,
-				       __u64 now)
+static __always_inline void ct_advance(struct __sk_buff *skb, const struct packet *pkt, struct ct_value *value,
+				       int side, __u64 now)
 {
 	__u8 flags = pkt->flags & PKT_LATER_FRAGMENT ? 0 : pkt->tcp_flags;
 
@@ -173,13 +181,13 @@ static __always_inline void ct_advance(struct __sk_buff *skb, const struct packe
 	value->expires_ns = now + ct_timeout(value, pkt->flow.proto) * NSEC_PER_SEC;
 }
 
-/* The connection an ICMP error speaks of. The quoted packet went the other way; it may have been one of either side. */
-static __always_inline int ct_related(struct packet *pkt, __u8 direction, __u64 now)
+/* The connection an ICMP error speaks of. The quoted packet went the other way, and may have been either side's. */
+static __always_inline int ct_related(struct packet *pkt, enum direction direction, __u64 now)
 {
 	struct ct_value *value;
 	struct ct_key key;
 
-	key_forward(&key, &pkt->inner, !direction);
+	key_forward(&key, &pkt->inner, opposite(direction));
 	value = ct_live(&key, now);
 	if (value) {
 		pkt->service = value->service;
@@ -196,7 +204,7 @@ static __always_inline int ct_related(struct packet *pkt, __u8 direction, __u64 
 /* Finds the packet's connection and accounts for it: enum ct_result. Sets the service to translate back. */
 static __noinline int ct_lookup(struct __sk_buff *skb, struct packet *pkt, __u64 now)
 {
-	__u8 direction = skb->cb[CB_DIRECTION];
+	enum direction direction = skb->cb[CB_DIRECTION];
 	struct ct_value *value;
 	struct ct_key key;
 
@@ -207,7 +215,7 @@ static __noinline int ct_lookup(struct __sk_buff *skb, struct packet *pkt, __u64
 	if (pkt->flow.proto == IPPROTO_TCP && !(pkt->flags & PKT_LATER_FRAGMENT) && has_bad_flags(pkt->tcp_flags))
 		return CT_RESULT_INVALID;
 
-	key_reverse(&key, &pkt->flow, !direction);
+	key_reverse(&key, &pkt->flow, opposite(direction));
 	value = ct_live(&key, now);
 	if (value && !(is_over(value) && is_opening(pkt))) {
 		ct_advance(skb, pkt, value, SIDE_REPLY, now);
@@ -225,8 +233,8 @@ static __noinline int ct_lookup(struct __sk_buff *skb, struct packet *pkt, __u64
 	return CT_RESULT_NEW;
 }
 
-/* The state a connection begins in. One picked up in its middle, or seen from one side only, passes for established. */
-static __always_inline __u8 ct_first_state(const struct packet *pkt, int both_sides)
+/* The state a connection begins in. One picked up in its middle, or seen from one side, passes for established. */
+static __always_inline enum ct_state ct_first_state(const struct packet *pkt, int both_sides)
 {
 	if (pkt->flow.proto != IPPROTO_TCP)
 		return CT_UNREPLIED;

@@ -83,7 +83,7 @@ static __always_inline int deliver_by_route(struct __sk_buff *skb, const struct 
 
 static __always_inline int deliver(struct __sk_buff *skb, const struct packet *pkt)
 {
-	union addr to = pkt->flow.daddr;
+	struct in6_addr to = pkt->flow.daddr;
 	const struct endpoint *endpoint;
 
 	if (config.delivery != DELIVER_STACK) {

@@ -52,11 +52,11 @@ static __always_inline void rewrite_at(struct rewrite *at, __u8 family, __u8 pro
 }
 
 /* The transport checksum after the address in the pseudo-header changed. */
-static __always_inline long update_pseudo(struct __sk_buff *skb, const struct rewrite *at, const union addr *from,
-					  const union addr *to)
+static __always_inline long update_pseudo(struct __sk_buff *skb, const struct rewrite *at, const struct in6_addr *from,
+					  const struct in6_addr *to)
 {
 	__u64 flags = BPF_F_PSEUDO_HDR | (at->proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
-	union addr old = *from, new = *to;
+	struct in6_addr old = *from, new = *to;
 	__s64 diff;
 
 	if (at->family == AF_INET)
@@ -66,11 +66,11 @@ static __always_inline long update_pseudo(struct __sk_buff *skb, const struct re
 }
 
 /* Replaces address `from` by `to` and port `from_port` by `to_port`: 0 or negative. */
-static __noinline int rewrite(struct __sk_buff *skb, const struct rewrite *at, const union addr *from,
-			      const union addr *to, __u32 ports)
+static __noinline int rewrite(struct __sk_buff *skb, const struct rewrite *at, const struct in6_addr *from,
+			      const struct in6_addr *to, __u32 ports)
 {
 	__be16 from_port = ports >> 16, to_port = ports;
-	union addr new;
+	struct in6_addr new;
 
 	if (!at || !from || !to)
 		return -1;
@@ -99,7 +99,7 @@ static __always_inline __u32 port_pair(__be16 from, __be16 to)
 }
 
 /* Gives the packet another destination. */
-static __always_inline int translate_destination(struct __sk_buff *skb, struct packet *pkt, const union addr *to,
+static __always_inline int translate_destination(struct __sk_buff *skb, struct packet *pkt, const struct in6_addr *to,
 						 __be16 port)
 {
 	struct rewrite at;
@@ -113,7 +113,8 @@ static __always_inline int translate_destination(struct __sk_buff *skb, struct p
 }
 
 /* Gives the packet another source. */
-static __always_inline int translate_source(struct __sk_buff *skb, struct packet *pkt, const union addr *to, __be16 port)
+static __always_inline int translate_source(struct __sk_buff *skb, struct packet *pkt, const struct in6_addr *to,
+					    __be16 port)
 {
 	struct rewrite at;
 
@@ -133,10 +134,11 @@ static __always_inline int translate_source(struct __sk_buff *skb, struct packet
  * checksum makes up for the address; what is left are the port, the transport checksum (where the quote is long enough
  * to hold it) and IPv6 addresses.
  */
-static __always_inline int translate_related(struct __sk_buff *skb, struct packet *pkt, const union addr *to, __be16 port)
+static __always_inline int translate_related(struct __sk_buff *skb, struct packet *pkt, const struct in6_addr *to,
+					     __be16 port)
 {
 	__u16 icmp_check = pkt->l4_off + ICMP_CHECK_OFF;
-	union addr backend = pkt->inner.daddr, service = *to;
+	struct in6_addr backend = pkt->inner.daddr, service = *to;
 	__be16 before = 0, after = 0;
 	struct rewrite at;
 

@@ -55,8 +55,8 @@ struct advertisement {
 };
 
 struct pseudo_header {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__be32 len;
 	__be32 nexthdr;
 };
@@ -82,9 +82,9 @@ static __always_inline __be16 advertisement_checksum(struct advertisement *reply
 }
 
 /* RFC 4861, 7.2.4: whoever asks without an address of its own (7.2.2) is answered to all nodes, unsolicited. */
-static __always_inline void address_advertisement(struct advertisement *reply, const union addr *asker)
+static __always_inline void address_advertisement(struct advertisement *reply, const struct in6_addr *asker)
 {
-	static const union addr nobody = {};
+	static const struct in6_addr nobody = {};
 
 	if (addr_equal(asker, &nobody)) {
 		reply->ip6.daddr.w[0] = htonl(0xff020000);
@@ -99,7 +99,7 @@ static __always_inline void address_advertisement(struct advertisement *reply, c
 /* Whether the gateway is asked for; RFC 4861, 7.1.1 says what else a solicitation must be. */
 static __always_inline int asks_for_gateway(const struct ipv6hdr *ip6, const struct ndmsg *ask)
 {
-	union addr gateway;
+	struct in6_addr gateway;
 
 	for (int i = 0; i < 4; i++)
 		gateway.w[i] = config.gateway_ipv6.w[i];

@@ -9,12 +9,12 @@
 #define MAX_EXT_HEADERS 8
 
 /*
- * Fragments after the first have no ports: the first one leaves them here. RFC 8200 identifies the datagram by addresses
- * and identification, RFC 791 by the protocol too.
+ * Fragments after the first have no ports: the first one leaves them here. RFC 8200 identifies the datagram by
+ * addresses and identification, RFC 791 by the protocol too.
  */
 struct frag_key {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__u32 id;
 	__u8 proto;
 	__u8 family;

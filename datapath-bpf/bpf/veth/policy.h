@@ -17,7 +17,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, union addr);
+	__type(key, struct in6_addr);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
@@ -28,7 +28,7 @@ struct cidr_v4_key {
 
 struct cidr_v6_key {
 	__u32 prefixlen;
-	union addr addr;
+	struct in6_addr addr;
 };
 
 /* Prefix to identity. */
@@ -53,20 +53,20 @@ struct policy_key {
 	__u32 identity;
 	__be16 dport;
 	__u8 proto;
-	__u8 direction;
+	enum direction direction;
 	__u16 endpoint;
 	__u16 reserved;
 };
 
-enum verdict {
+enum verdict : __u16 {
 	VERDICT_NONE,
 	VERDICT_ALLOW,
 	VERDICT_DENY,
 };
 
 struct policy_value {
-	__u32 verdict;
-	__u32 reserved;
+	enum verdict verdict;
+	__u16 reserved[3];
 	/* Of the connections this rule decided: their first packets. */
 	__u64 packets;
 	__u64 bytes;
@@ -85,13 +85,13 @@ struct policy_cidr_key {
 	/* Counts `endpoint`, `direction` and `family` too: 32 bits more than the prefix of `addr`. */
 	__u32 prefixlen;
 	__u16 endpoint;
-	__u8 direction;
+	enum direction direction;
 	__u8 family;
-	union addr addr;
+	struct in6_addr addr;
 };
 
 struct policy_cidr_value {
-	__u16 verdict;
+	enum verdict verdict;
 	/* 0: any. */
 	__be16 dport;
 	__u8 proto;
@@ -106,7 +106,7 @@ struct {
 	__type(value, struct policy_cidr_value);
 } policy_cidr SEC(".maps");
 
-static __always_inline __u32 cidr_identity(const struct packet *pkt, const union addr *addr)
+static __always_inline __u32 cidr_identity(const struct packet *pkt, const struct in6_addr *addr)
 {
 	struct cidr_v4_key v4 = { .prefixlen = 32, .addr = addr->w[3] };
 	struct cidr_v6_key v6 = { .prefixlen = 128, .addr = *addr };
@@ -119,9 +119,9 @@ static __always_inline __u32 cidr_identity(const struct packet *pkt, const union
 	return identity ? *identity : config.world_identity;
 }
 
-static __always_inline __u32 identity_of(const struct packet *pkt, const union addr *addr)
+static __always_inline __u32 identity_of(const struct packet *pkt, const struct in6_addr *addr)
 {
-	union addr key = *addr;
+	struct in6_addr key = *addr;
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
 
 	return endpoint ? endpoint->identity : cidr_identity(pkt, addr);
@@ -160,7 +160,7 @@ static __noinline int identity_verdict(struct __sk_buff *skb, const struct packe
 	return decisive->verdict;
 }
 
-static __always_inline int cidr_verdict(struct __sk_buff *skb, const struct packet *pkt, const union addr *remote)
+static __always_inline int cidr_verdict(struct __sk_buff *skb, const struct packet *pkt, const struct in6_addr *remote)
 {
 	struct policy_cidr_key key = {
 		.prefixlen = 32 + 128,

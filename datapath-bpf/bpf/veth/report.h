@@ -6,8 +6,8 @@
 #include "state.h"
 
 struct metrics_key {
-	__u8 reason;
-	__u8 direction;
+	enum reason reason;
+	enum direction direction;
 	__u16 reserved;
 };
 
@@ -33,14 +33,16 @@ struct drop_event {
 	__u32 dst_identity;
 	struct flow flow;
 	__u16 endpoint;
-	__u8 reason;
-	__u8 direction;
+	enum reason reason;
+	enum direction direction;
 	__u8 family;
 	__u8 reserved;
 	__u16 captured;
 };
 
-/* A record of the ring buffer. A record of the perf buffer is a drop_event and, directly behind it, the captured bytes. */
+/*
+ * A record of the ring buffer. A record of the perf buffer is a drop_event and, directly behind it, the captured bytes.
+ */
 struct drop_record {
 	struct drop_event event;
 	__u8 head[CAPTURE_LEN];
@@ -57,7 +59,7 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } events_perf SEC(".maps");
 
-static __noinline void count(struct __sk_buff *skb, __u8 reason)
+static __noinline void count(struct __sk_buff *skb, enum reason reason)
 {
 	struct metrics_key key = {
 		.reason = reason,
@@ -82,7 +84,7 @@ static __always_inline int pass(struct __sk_buff *skb)
 }
 
 /* Ends the packet: the last stage counts and reports it. */
-static __always_inline int drop(struct __sk_buff *skb, __u8 reason)
+static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 {
 	skb->cb[CB_REASON] = reason;
 	call_stage(skb, STAGE_DROP);

@@ -8,7 +8,7 @@
 #include "nat.h"
 
 struct service_key {
-	union addr addr;
+	struct in6_addr addr;
 	__be16 port;
 	__u8 proto;
 	__u8 reserved;
@@ -28,7 +28,7 @@ struct service_slot {
 
 /* An address and port: of a backend, or of the service itself for the way back. */
 struct location {
-	union addr addr;
+	struct in6_addr addr;
 	__be16 port;
 	__u16 reserved;
 };

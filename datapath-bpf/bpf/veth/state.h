@@ -8,13 +8,13 @@
 
 #define NSEC_PER_SEC 1000000000ULL
 
-enum event_channel {
+enum event_channel : __u8 {
 	EVENTS_OFF,
 	EVENTS_RING,
 	EVENTS_PERF,
 };
 
-enum delivery {
+enum delivery : __u8 {
 	DELIVER_STACK,
 	DELIVER_REDIRECT,
 	DELIVER_REDIRECT_PEER,
@@ -36,10 +36,10 @@ struct veth_config {
 	/* Who the pod is. */
 	__u32 identity;
 	__be32 ipv4;
-	union addr ipv6;
+	struct in6_addr ipv6;
 	/* The addresses the pod has as its default route, answered for by the datapath. */
 	__be32 gateway_ipv4;
-	union addr gateway_ipv6;
+	struct in6_addr gateway_ipv6;
 	__u8 gateway_mac[ETH_ALEN];
 	/* The pod's number on this node: part of the keys of all maps that pods share. */
 	__u16 endpoint;
@@ -48,10 +48,10 @@ struct veth_config {
 	/* The seed of the hash that picks a backend. */
 	__u32 hash_seed;
 	struct ct_timeouts timeouts;
-	/* Where notifications go: enum event_channel. */
-	__u8 events;
-	/* How packets reach a pod of this node: enum delivery. */
-	__u8 delivery;
+	/* Where notifications go. */
+	enum event_channel events;
+	/* How packets reach a pod of this node. */
+	enum delivery delivery;
 	/* Whether packets for elsewhere are routed here (1) or by the stack (0). */
 	__u8 route_by_fib;
 	/* Whether a packet no rule speaks of is dropped. */
@@ -84,7 +84,7 @@ volatile const struct veth_config config = {
 };
 
 /* Directions, as the pod sees them. */
-enum direction {
+enum direction : __u8 {
 	DIR_EGRESS,
 	DIR_INGRESS,
 	/* Only in conntrack keys: the connection to a service's address, before translation. */
@@ -104,8 +104,8 @@ enum stage {
 	STAGE_COUNT,
 };
 
-/* Why a packet was dropped; 0 counts what was let through. Part of the metrics' and notifications' format: append only. */
-enum reason {
+/* Why a packet was dropped; 0 counts what was let through. Metrics and notifications hold these: append only. */
+enum reason : __u8 {
 	REASON_FORWARDED,
 	REASON_MISSED_TAIL_CALL,
 	REASON_UNKNOWN_L3,
@@ -131,10 +131,10 @@ enum reason {
 	REASON_TOO_BIG,
 };
 
-/* A transport flow. Ports are 0 where the protocol has none; an ICMP echo has its identifier on the requester's side. */
+/* A transport flow. Ports are 0 where there are none; an ICMP echo has its identifier on the requester's side. */
 struct flow {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;

@@ -151,7 +151,7 @@ int stage_ndp(struct __sk_buff *skb)
 /* Whether the pod may send with the source address it used. */
 static __always_inline int is_own_source(const struct packet *pkt)
 {
-	const union addr *saddr = &pkt->flow.saddr;
+	const struct in6_addr *saddr = &pkt->flow.saddr;
 
 	if (pkt->family == AF_INET)
 		return saddr->w[3] == config.ipv4;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which server a packet goes to: consistent hashing, so that all machines agree and few flows move when servers change. */
+/*
+ * Which server a packet goes to: consistent hashing, so that all machines agree and few flows move when servers change.
+ */
 #ifndef PREFILTER_BALANCE_H
 #define PREFILTER_BALANCE_H
 
@@ -11,7 +13,7 @@
 #define MAX_SERVICES 8
 
 struct service_key {
-	union addr addr;
+	struct in6_addr addr;
 	__be16 port;
 	__u8 proto;
 	__u8 reserved;
@@ -20,11 +22,11 @@ struct service_key {
 struct service {
 	/* Index into `tables`. */
 	__u32 table;
-	__u32 forwarding; /* enum forwarding */
+	enum forwarding forwarding;
 };
 
 struct server {
-	union addr addr;
+	struct in6_addr addr;
 	__u8 mac[ETH_ALEN];
 	/* AF_INET: `addr` is a mapped IPv4 address. 0: there is no such server. */
 	__u16 family;

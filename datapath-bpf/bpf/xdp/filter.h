@@ -12,7 +12,7 @@ struct deny_v4_key {
 
 struct deny_v6_key {
 	__u32 prefixlen;
-	union addr addr;
+	struct in6_addr addr;
 };
 
 /* Denied sources, and what each entry has stopped so far. */
@@ -41,7 +41,7 @@ struct bucket {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, union addr);
+	__type(key, struct in6_addr);
 	__type(value, struct bucket);
 } buckets SEC(".maps");
 
@@ -87,7 +87,7 @@ static __always_inline int take_token(struct bucket *bucket, __u64 now)
 static __always_inline int is_over_rate(const struct parsed *packet)
 {
 	struct bucket first = { .tokens = config.bucket_size - 1 };
-	union addr source = packet->saddr;
+	struct in6_addr source = packet->saddr;
 	struct bucket *bucket;
 	__u64 now;
 

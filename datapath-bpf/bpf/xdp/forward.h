@@ -73,14 +73,17 @@ static __always_inline __u32 overhead(const struct service *service, const struc
 		return ip;
 	case FORWARD_GUE:
 		return ip + sizeof(struct udphdr);
+	case FORWARD_DSR:
+		break;
 	}
 	return 0;
 }
 
-/* The protocol number of the packet inside an IP header: IPv4 or IPv6, or UDP with variant 1 of GUE, which needs no number,
- * for the packet's own version says what it is.
+/*
+ * The protocol number of the packet inside an IP header: IPv4 or IPv6, or UDP with variant 1 of GUE, which needs no
+ * number, for the packet's own version says what it is.
  */
-static __always_inline __u8 inner_proto(const struct parsed *packet, __u32 forwarding)
+static __always_inline __u8 inner_proto(const struct parsed *packet, enum forwarding forwarding)
 {
 	if (forwarding == FORWARD_GUE)
 		return IPPROTO_UDP;
@@ -88,8 +91,8 @@ static __always_inline __u8 inner_proto(const struct parsed *packet, __u32 forwa
 }
 
 /* Fills the outer headers at `l3`; `hash` varies the UDP source port, so that routers spread flows. */
-static __always_inline int fill_outer(void *l3, void *data_end, const struct parsed *packet, const struct server *server,
-				      __u32 forwarding, __u32 hash)
+static __always_inline int fill_outer(void *l3, void *data_end, const struct parsed *packet,
+				      const struct server *server, enum forwarding forwarding, __u32 hash)
 {
 	__u32 payload = packet->l3_len + (forwarding == FORWARD_GUE ? sizeof(struct udphdr) : 0);
 	__u8 proto = inner_proto(packet, forwarding);
@@ -141,7 +144,7 @@ static __always_inline int fill_outer(void *l3, void *data_end, const struct par
 
 /* Wraps the packet and sends it to the router. */
 static __noinline int encapsulate(struct xdp_md *xdp, const struct parsed *packet, const struct server *server,
-				  __u32 forwarding, __u32 hash)
+				  enum forwarding forwarding, __u32 hash)
 {
 	__u32 l2_len, room;
 	void *data, *data_end;

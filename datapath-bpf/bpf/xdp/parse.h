@@ -52,7 +52,8 @@ static __always_inline int parse_ipv4(void *l3, void *data_end, struct parsed *p
 	return parse_ports(l3 + ihl, data_end, packet);
 }
 
-/* The header behind an extension header of type *nexthdr, or NULL if it is cut short. A fragment header is no fragment
+/*
+ * The header behind an extension header of type *nexthdr, or NULL if it is cut short. A fragment header is no fragment
  * when it says so (RFC 6946).
  */
 static __always_inline void *skip_extension(void *at, void *data_end, __u8 *nexthdr, __u8 *fragment)

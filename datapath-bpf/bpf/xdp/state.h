@@ -7,7 +7,7 @@
 #include "packet.h"
 
 /* How a packet reaches the chosen server. */
-enum forwarding {
+enum forwarding : __u32 {
 	/* Behind an IP header, RFC 2003, RFC 2473 and RFC 4213. */
 	FORWARD_IPIP,
 	/* Behind IP and UDP headers: Generic UDP Encapsulation, variant 1. */
@@ -22,13 +22,16 @@ struct prefilter_config {
 	__u8 router_mac[ETH_ALEN];
 	/* Sources of outer headers. */
 	__be32 encap_ipv4;
-	union addr encap_ipv6;
+	struct in6_addr encap_ipv6;
 	/* Destination port of outer UDP headers. */
 	__be16 gue_port;
 	/* Largest packet, from its IP header on, that the way to the servers takes. */
 	__u16 mtu;
 	__u32 hash_seed;
-	/* Token bucket of each source: its size, and the nanoseconds after which a token comes back. A size of 0 is no limit. */
+	/*
+	 * Token bucket of each source: its size, and the nanoseconds after which a token comes back. A size of 0 is no
+	 * limit.
+	 */
 	__u32 bucket_size;
 	__u64 token_ns;
 	/* Whether senders learn that a packet was too big. */
@@ -77,8 +80,8 @@ struct {
 
 /* What parsing found. */
 struct parsed {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;

@@ -24,8 +24,8 @@ struct too_big {
 };
 
 struct pseudo_header {
-	union addr saddr;
-	union addr daddr;
+	struct in6_addr saddr;
+	struct in6_addr daddr;
 	__be32 len;
 	__be32 nexthdr;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The first program a packet from outside meets: it stops what is denied by prefix, slows down sources that send too much,
- * and spreads what goes to a service over servers. What it does not stop or send on is the stack's.
+ * The first program a packet from outside meets: it stops what is denied by prefix, slows down sources that send too
+ * much, and spreads what goes to a service over servers. What it does not stop or send on is the stack's.
  *
  *	parse -> denied? -> over its rate? -> for a service? -> too big? -> encapsulate | send directly
  */
