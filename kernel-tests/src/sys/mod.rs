@@ -20,7 +20,7 @@ pub use netlink::{Netlink, NetlinkError, attributes};
 pub use object::unpin;
 pub use process::{Capability, confine, network_namespace, pin_to_cpu, unshare_network};
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
-pub use ring::{Lost, PerfBuffer, RingBuffer};
+pub use ring::{Overflow, PerfBuffer, RingBuffer};
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::OnceLock;

@@ -59,12 +59,6 @@ impl Mapping {
         unsafe { std::ptr::copy_nonoverlapping(self.base.cast::<u8>().add(offset), bytes.as_mut_ptr(), len) };
         bytes
     }
-
-    fn clear(&self, offset: usize, len: usize) {
-        assert!(offset + len <= self.len);
-        // SAFETY: inside a writable mapping; the kernel does not use these bytes before the consumer passes them.
-        unsafe { std::ptr::write_bytes(self.base.cast::<u8>().add(offset), 0, len) };
-    }
 }
 
 impl Drop for Mapping {
@@ -127,7 +121,6 @@ const PERF_DATA: usize = 512 << 10;
 /// `struct perf_event_mmap_page` of `include/uapi/linux/perf_event.h`.
 const DATA_HEAD: usize = 1024;
 const DATA_TAIL: usize = 1032;
-const PERF_RECORD_LOST: u32 = 2;
 const PERF_RECORD_SAMPLE: u32 = 9;
 /// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_BPF_OUTPUT`, `PERF_SAMPLE_RAW`.
 const TYPE_SOFTWARE: u32 = 1;
@@ -150,9 +143,9 @@ struct PerfEventAttr {
     config1: u64,
 }
 
-/// Records that did not fit: more than 512 KiB since the last drain.
+/// More than [`PerfBuffer::AT_ONCE`] bytes since the last drain: some may have been lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lost(pub u64);
+pub struct Overflow;
 
 impl PerfBuffer {
     /// Opens the BPF output event of one CPU; [`fd`](Self::fd) is what goes into the map. `EACCES`: CAP_PERFMON is
@@ -195,41 +188,37 @@ impl PerfBuffer {
         self.fd.as_raw_fd() as u32
     }
 
-    /// Takes every record, in order: the sample's raw bytes as the kernel sized them (rounded so that size and bytes
-    /// together are a multiple of 8). The kernel skips over the padding; consumed memory is cleared here, so that it
-    /// reads as zeroes.
-    pub fn drain(&mut self) -> Result<Vec<Vec<u8>>, Lost> {
-        let head = self.mapping.position(DATA_HEAD).load(Ordering::Acquire);
-        let mut tail = self.mapping.position(DATA_TAIL).load(Ordering::Relaxed);
-        let mut records = Vec::new();
-        let mut lost = 0;
-        while tail < head {
-            let header = self.take(tail, 8);
-            let kind = u32::from_le_bytes(header[..4].try_into().expect("4 bytes"));
-            let size = u16::from_le_bytes(header[6..].try_into().expect("2 bytes")) as usize;
-            let body = self.take(tail + 8, size - 8);
-            match kind {
-                PERF_RECORD_SAMPLE => {
-                    let len = u32::from_le_bytes(body[..4].try_into().expect("4 bytes")) as usize;
-                    records.push(body[4..4 + len].to_vec());
-                }
-                PERF_RECORD_LOST => lost += u64::from_le_bytes(body[8..16].try_into().expect("8 bytes")),
-                _ => {}
-            }
-            tail += size as u64;
-        }
-        self.mapping.position(DATA_TAIL).store(tail, Ordering::Release);
-        if lost > 0 { Err(Lost(lost)) } else { Ok(records) }
+    /// Bytes of records, headers included, that are never lost between two drains. The rest of the half that is left
+    /// at worst is for the largest single record (64 KiB), so that one that found no room cannot go unnoticed.
+    pub const AT_ONCE: usize = PERF_DATA / 2 - (64 << 10);
+
+    /// Whether half of the memory is used. The kernel skips over the padding of a record, so that only memory used for
+    /// the first time has zeroes there; and user space cannot clear it. A used-up buffer is to be opened anew.
+    pub fn is_used_up(&self) -> bool {
+        self.mapping.position(DATA_TAIL).load(Ordering::Relaxed) as usize > PERF_DATA / 2
     }
 
-    /// Copies and clears `len` bytes at position `at`, around the end if need be.
-    fn take(&self, at: u64, len: usize) -> Vec<u8> {
-        let start = at as usize % PERF_DATA;
-        let first = len.min(PERF_DATA - start);
-        let mut bytes = self.mapping.read(page() + start, first);
-        self.mapping.clear(page() + start, first);
-        bytes.extend(self.mapping.read(page(), len - first));
-        self.mapping.clear(page(), len - first);
-        bytes
+    /// Takes every record, in order: the sample's raw bytes as the kernel sized them (rounded so that size and bytes
+    /// together are a multiple of 8).
+    pub fn drain(&mut self) -> Result<Vec<Vec<u8>>, Overflow> {
+        let head = self.mapping.position(DATA_HEAD).load(Ordering::Acquire) as usize;
+        let mut tail = self.mapping.position(DATA_TAIL).load(Ordering::Relaxed) as usize;
+        if head - tail > Self::AT_ONCE || head > PERF_DATA {
+            return Err(Overflow);
+        }
+        let mut records = Vec::new();
+        while tail < head {
+            let header = self.mapping.read(page() + tail, 8);
+            let kind = u32::from_ne_bytes(header[..4].try_into().expect("4 bytes"));
+            let size = u16::from_ne_bytes(header[6..].try_into().expect("2 bytes")) as usize;
+            if kind == PERF_RECORD_SAMPLE {
+                let body = self.mapping.read(page() + tail + 8, size - 8);
+                let len = u32::from_ne_bytes(body[..4].try_into().expect("4 bytes")) as usize;
+                records.push(body[4..4 + len].to_vec());
+            }
+            tail += size;
+        }
+        self.mapping.position(DATA_TAIL).store(tail as u64, Ordering::Release);
+        Ok(records)
     }
 }
