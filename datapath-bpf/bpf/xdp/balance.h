@@ -8,8 +8,6 @@
 #include "hash.h"
 #include "state.h"
 
-/* Slots of a service's table: a prime (Eisenbud et al., Maglev, NSDI 2016, 3.4). */
-#define TABLE_SIZE 251
 #define MAX_SERVICES 8
 
 struct service_key {
@@ -91,7 +89,7 @@ static __noinline __u32 flow_hash(const struct parsed *packet)
 
 static __always_inline struct server *find_server(const struct service *service, __u32 hash)
 {
-	__u32 slot = hash % TABLE_SIZE, index = service->table;
+	__u32 slot = hash % config.table_size, index = service->table;
 	void *table = bpf_map_lookup_elem(&tables, &index);
 	struct server *server;
 	__u32 *id;

@@ -16,6 +16,8 @@ enum forwarding : __u32 {
 	FORWARD_DSR,
 };
 
+#define TABLE_SIZE 251
+
 struct prefilter_config {
 	/* This machine, and the router that takes encapsulated packets. */
 	__u8 mac[ETH_ALEN];
@@ -38,7 +40,9 @@ struct prefilter_config {
 	__u8 reply_too_big;
 	/* Whether malformed IP packets are dropped, or left to the stack to judge. */
 	__u8 drop_malformed;
-	__u8 reserved[6];
+	/* Slots in use of every table of servers: a prime (Eisenbud et al., Maglev, NSDI 2016, 3.4) up to TABLE_SIZE. */
+	__u16 table_size;
+	__u32 reserved;
 };
 
 volatile const struct prefilter_config config = {
@@ -48,6 +52,7 @@ volatile const struct prefilter_config config = {
 	.mtu = 1500,
 	.token_ns = 1000000000,
 	.drop_malformed = 1,
+	.table_size = TABLE_SIZE,
 };
 
 /* What became of a packet: the index of its counter. Part of the metrics' format: append only. */
