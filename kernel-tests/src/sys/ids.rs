@@ -4,7 +4,7 @@ use super::attr::{Cmd, GetId};
 use super::{Errno, bpf};
 
 /// Things with ids.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs)]
 pub enum Kind {
     Program,
