@@ -6,6 +6,7 @@ mod rig;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::RwLock;
 
 use bpftwin_conformance::case::Device;
 use bpftwin_conformance::observation::Report;
@@ -14,11 +15,16 @@ use rig::{Answer, PROBE, case, feed, plain, retval};
 
 const NOBODY: u32 = 65534;
 
+/// Held for writing while a copy is made: a child forked meanwhile would inherit the file open for writing, and nobody
+/// could execute it.
+static COPYING: RwLock<()> = RwLock::new(());
+
 /// A copy of the binary that any user can reach, gone at the end.
 struct Copy(PathBuf);
 
 impl Copy {
     fn new(name: &str) -> Self {
+        let _alone = COPYING.write();
         let directory = std::env::temp_dir().join(format!("bpftwin-{name}-{}", std::process::id()));
         std::fs::create_dir(&directory).expect("a directory");
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).expect("open to all");
@@ -27,10 +33,11 @@ impl Copy {
         Self(directory)
     }
 
-    /// Runs it as nobody with these capabilities.
-    fn feed(&self, capabilities: &[Capability], input: &str) -> Answer {
+    /// Runs it with these arguments, as nobody with these capabilities.
+    fn feed(&self, arguments: &[&str], capabilities: &[Capability], input: &str) -> Answer {
+        let _together = COPYING.read();
         let mut command = Command::new(self.0.join("bpftwin-kernel"));
-        confine(&mut command, NOBODY, capabilities);
+        confine(command.args(arguments), NOBODY, capabilities);
         feed(&mut command, input)
     }
 }
@@ -49,7 +56,7 @@ fn a_missing_capability_is_named() {
         (&[Capability::NetAdmin], "missing CAP_BPF:"),
         (&[Capability::Bpf], "missing CAP_NET_ADMIN:"),
     ] {
-        let answer = copy.feed(held, "not even JSON");
+        let answer = copy.feed(&[], held, "not even JSON");
         assert_eq!((answer.code, answer.out.as_str()), (Some(69), ""), "{held:?}: {}", answer.err);
         assert!(answer.err.contains(named), "{held:?}: {}", answer.err);
     }
@@ -64,7 +71,7 @@ fn two_capabilities_are_enough() {
         &["dispatch", "prefilter"],
         vec![plain("dispatch", &[0; 64]), plain("prefilter", &[0; 64])],
     );
-    let answer = copy.feed(&held, &serde_json::to_string(&one).expect("serialises"));
+    let answer = copy.feed(&[], &held, &serde_json::to_string(&one).expect("serialises"));
     assert_eq!(answer.code, Some(0), "{}", answer.err);
     let Report::Declined(decline) = Report::collect(answer.events()).expect("whole") else {
         panic!("no CAP_PERFMON")
@@ -72,7 +79,7 @@ fn two_capabilities_are_enough() {
     assert!(decline.reason.contains("perf event array events needs CAP_PERFMON"), "{}", decline.reason);
 
     let all = [Capability::Bpf, Capability::NetAdmin, Capability::Perfmon];
-    let answer = copy.feed(&all, &serde_json::to_string(&one).expect("serialises"));
+    let answer = copy.feed(&[], &all, &serde_json::to_string(&one).expect("serialises"));
     assert_eq!(answer.code, Some(0), "{}", answer.err);
     let Report::Seen(seen) = Report::collect(answer.events()).expect("whole") else {
         panic!("{}", answer.out)
@@ -87,7 +94,7 @@ fn two_capabilities_are_enough() {
         addresses: Vec::new(),
         forwarding: false,
     });
-    let answer = copy.feed(&all, &serde_json::to_string(&one).expect("serialises"));
+    let answer = copy.feed(&[], &all, &serde_json::to_string(&one).expect("serialises"));
     let Report::Declined(decline) = Report::collect(answer.events()).expect("whole") else {
         panic!("{}", answer.out)
     };
@@ -97,13 +104,10 @@ fn two_capabilities_are_enough() {
 #[test]
 fn the_check_says_what_this_machine_is() {
     let copy = Copy::new("check");
-    let mut command = Command::new(copy.0.join("bpftwin-kernel"));
-    command.arg("--check");
-    let answer = feed(&mut command, "");
+    let held = [Capability::Bpf, Capability::NetAdmin];
+    let answer = copy.feed(&["--check"], &held, "");
     assert_eq!(answer.code, Some(0), "{}", answer.err);
     assert!(answer.out.starts_with("{\"event\":\"begin\",\"plane\":\"prog-run\""), "{}", answer.out);
-    confine(&mut command, NOBODY, &[]);
-    assert_eq!(feed(&mut command, "").code, Some(69));
-    let mut command = Command::new(copy.0.join("bpftwin-kernel"));
-    assert_eq!(feed(command.arg("--chek"), "").code, Some(2));
+    assert_eq!(copy.feed(&["--check"], &[], "").code, Some(69));
+    assert_eq!(copy.feed(&["--chek"], &held, "").code, Some(2));
 }
