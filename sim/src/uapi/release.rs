@@ -74,6 +74,12 @@ impl Release {
         !matches!(self, Self::V6_1)
     }
 
+    /// Replacing a map inside a hash of maps changes the element in place; before, a new element goes to the head of
+    /// the bucket.
+    pub const fn hash_of_maps_replaces_in_place(self) -> bool {
+        matches!(self, Self::V6_18)
+    }
+
     /// BPF_PROG_TEST_RUN of a cgroup_skb program computes `data` and `data_end`; before, `data_end` is 0.
     pub const fn cgroup_skb_test_run_has_data(self) -> bool {
         matches!(self, Self::V6_18)

@@ -108,7 +108,7 @@ pub(super) fn create(
             }
             check_hash(&spec)?;
             check_inner(spec.inner.as_deref().ok_or(Errno::EBADF)?)?;
-            Box::new(HashOfMaps::create(&spec))
+            Box::new(HashOfMaps::create(ctx, &spec))
         }
         MapType::LpmTrie => {
             check_lpm_trie(&spec)?;

@@ -95,12 +95,18 @@ pub(super) struct HashOfMaps {
     max_entries: u32,
     len: u32,
     free: Vec<u32>,
+    in_place: bool,
 }
 
 impl HashOfMaps {
-    pub fn create(spec: &MapSpec) -> Self {
-        let table = Table::new(spec.key_size, spec.max_entries, 1);
-        Self { table, max_entries: spec.max_entries, len: 0, free: Vec::new() }
+    pub fn create(ctx: &MapCtx<'_>, spec: &MapSpec) -> Self {
+        Self {
+            table: Table::new(spec.key_size, spec.max_entries, 1),
+            max_entries: spec.max_entries,
+            len: 0,
+            free: Vec::new(),
+            in_place: ctx.release.hash_of_maps_replaces_in_place(),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Option<MapId> {
@@ -136,6 +142,10 @@ impl Map for HashOfMaps {
         check_flags(old, flags)?;
         if old == NONE && self.len == self.max_entries {
             return Err(Errno::E2BIG);
+        }
+        if old != NONE && self.in_place {
+            self.table.set_addr(old, map.0);
+            return Ok(());
         }
         let new = self.free.pop().unwrap_or_else(|| self.table.add(std::iter::once(0)));
         self.table.set_addr(new, map.0);

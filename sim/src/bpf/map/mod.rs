@@ -403,17 +403,10 @@ impl Maps {
 
     /// `BPF_MAP_FREEZE` (`kernel/bpf/syscall.c: map_freeze`, v6.12): from now on the system call may not write.
     pub fn sys_freeze(&mut self, id: MapId) -> Result<(), Errno> {
-        let slot = &mut self.slots[id.0 as usize];
-        if !slot.spec.fields.is_empty() {
+        if !self.spec(id).fields.is_empty() {
             return Err(Errno::ENOTSUPP);
         }
-        if slot.spec.flags & BPF_F_RDONLY != 0 {
-            return Err(Errno::EPERM);
-        }
-        if slot.frozen {
-            return Err(Errno::EBUSY);
-        }
-        slot.frozen = true;
+        self.writable(id)?.frozen = true;
         Ok(())
     }
 
