@@ -230,10 +230,8 @@ impl Parser<'_> {
 
     /// A number, decimal or hexadecimal, with or without a sign.
     fn number(&mut self) -> Parsed<i128> {
+        self.eat("+");
         let negative = self.eat("-");
-        if !negative {
-            self.eat("+");
-        }
         let word = self.word();
         let magnitude = match word.strip_prefix("0x") {
             Some(hex) => i128::from_str_radix(hex, 16),

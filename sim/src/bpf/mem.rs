@@ -1,9 +1,10 @@
 //! Guest memory: one address space below 4 GiB, every object apart from the next, exact bounds.
 //!
 //! A guest address is an index into one byte arena, so the 32-bit `data` and `data_end` of a context hold real guest
-//! pointers. One *shadow* byte stands for 8 guest bytes: [`SHADOW_RW`] when all 8 may be read and written,
-//! [`SHADOW_RO`] when all 8 may be read, anything else sends the access to the slow path, which asks the object table
-//! and is exact to the byte. Objects lie at least [`RED_ZONE`] bytes apart and the zones between them are never valid.
+//! pointers. Two *shadow* bytes stand for 8 guest bytes, one for reads and one for writes: a bit is clear when its byte
+//! may be accessed and an access to both its neighbours stays in the same object. Whatever the shadow does not allow
+//! asks the object table, which is exact to the byte. Objects on the heap lie at least [`RED_ZONE`] bytes apart and
+//! the zones between them are never valid.
 //!
 //! Addresses depend only on the order of allocations: same program, same input, same pointers.
 
@@ -112,17 +113,15 @@ pub const HEAP_BASE: Addr = 0x50_0000;
 /// The least distance between two objects, bytes.
 pub const RED_ZONE: u32 = 64;
 
-/// Shadow value: 8 bytes to read and write.
-pub const SHADOW_RW: u8 = 0;
-/// Shadow value: 8 bytes to read.
-pub const SHADOW_RO: u8 = 0x80;
-/// Shadow value: ask the object table.
-pub const SHADOW_SLOW: u8 = 0x7f;
+/// Shadow of 8 bytes that may not be accessed, or not without asking the object table.
+const NOTHING: u8 = 0xff;
 
 /// The guest's address space.
 pub struct Memory {
     bytes: Vec<u8>,
-    shadow: Vec<u8>,
+    /// Shadows, one byte longer than needed so that any two neighbours can be looked at together.
+    unreadable: Vec<u8>,
+    unwritable: Vec<u8>,
     objects: BTreeMap<u32, Object>,
     /// Freed heap blocks by their size, to be handed out again, last in first out.
     free: BTreeMap<u32, Vec<u32>>,
@@ -143,7 +142,8 @@ impl Memory {
         let start = HEAP_BASE as usize;
         Self {
             bytes: vec![0; start],
-            shadow: vec![SHADOW_SLOW; start / 8],
+            unreadable: vec![NOTHING; start / 8 + 1],
+            unwritable: vec![NOTHING; start / 8 + 1],
             objects: BTreeMap::new(),
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
@@ -185,7 +185,8 @@ impl Memory {
         if needed > self.bytes.len() {
             let size = needed.max(self.bytes.len() + self.bytes.len() / 2).next_multiple_of(4096);
             self.bytes.resize(size, 0);
-            self.shadow.resize(size / 8, SHADOW_SLOW);
+            self.unreadable.resize(size / 8 + 1, NOTHING);
+            self.unwritable.resize(size / 8 + 1, NOTHING);
         }
         Some(base)
     }
@@ -201,7 +202,8 @@ impl Memory {
         self.frames += 1;
         let base = frame.base as usize;
         self.bytes[base..][..STACK_SIZE as usize].fill(0);
-        self.shadow[base / 8..][..STACK_SIZE as usize / 8].fill(SHADOW_RW);
+        self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
+        self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
         Some(frame.end())
     }
 
@@ -209,7 +211,8 @@ impl Memory {
     pub fn pop_frame(&mut self) {
         self.frames = self.frames.checked_sub(1).expect("a frame is in use");
         let base = Self::frame(self.frames).base as usize;
-        self.shadow[base / 8..][..STACK_SIZE as usize / 8].fill(SHADOW_SLOW);
+        self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
+        self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
     }
 
     /// Call frames in use.
@@ -232,34 +235,57 @@ impl Memory {
     pub fn map(&mut self, object: Object) {
         let (base, end) = (object.base as usize, object.end() as usize);
         assert!(end <= self.bytes.len(), "object outside the arena");
-        let full = match object.access {
-            Access::ReadWrite => SHADOW_RW,
-            Access::Read => SHADOW_RO,
-        };
-        let (first_full, last_full) = (base.div_ceil(8), end / 8);
-        if first_full < last_full {
-            self.shadow[first_full..last_full].fill(full);
-            // An access across the border of two objects must meet a word that is not plainly valid.
-            if self
-                .objects
-                .range(..object.base as u32)
-                .next_back()
-                .is_some_and(|(_, o)| o.end() == object.base)
-            {
-                self.shadow[first_full] = SHADOW_SLOW;
-            }
-            if self.objects.contains_key(&(object.end() as u32)) {
-                self.shadow[last_full - 1] = SHADOW_SLOW;
+        Self::allow(&mut self.unreadable, base, end);
+        if object.access == Access::ReadWrite {
+            Self::allow(&mut self.unwritable, base, end);
+        }
+        // Where two objects touch (XDP metadata and data), an access across the border must ask the table.
+        let before = self.objects.range(..object.base as u32).next_back();
+        let borders = [
+            before.is_some_and(|(_, o)| o.end() == object.base).then_some(base),
+            self.objects.contains_key(&(object.end() as u32)).then_some(end),
+        ];
+        for border in borders.into_iter().flatten() {
+            for byte in [border - 1, border] {
+                self.unreadable[byte / 8] |= 1 << (byte % 8);
+                self.unwritable[byte / 8] |= 1 << (byte % 8);
             }
         }
         self.objects.insert(object.base as u32, object);
     }
 
+    /// Clears the shadow of `[base, end)`.
+    fn allow(shadow: &mut [u8], base: usize, end: usize) {
+        let (first, last) = (base / 8, end / 8);
+        let (head, tail) = (NOTHING << (base % 8), !(NOTHING << (end % 8)));
+        if first == last {
+            shadow[first] &= !(head & tail);
+        } else {
+            shadow[first] &= !head;
+            shadow[first + 1..last].fill(0);
+            shadow[last] &= !tail;
+        }
+    }
+
+    /// Sets the shadow of `[base, end)`.
+    fn forbid(shadow: &mut [u8], base: usize, end: usize) {
+        let (first, last) = (base / 8, end / 8);
+        let (head, tail) = (NOTHING << (base % 8), !(NOTHING << (end % 8)));
+        if first == last {
+            shadow[first] |= head & tail;
+        } else {
+            shadow[first] |= head;
+            shadow[first + 1..last].fill(NOTHING);
+            shadow[last] |= tail;
+        }
+    }
+
     /// Ends the object that begins at `base`.
     pub fn unmap(&mut self, base: Addr) -> Option<Object> {
         let object = self.objects.remove(&(base as u32))?;
-        let (first, last) = (object.base as usize / 8, (object.end() as usize).div_ceil(8));
-        self.shadow[first..last].fill(SHADOW_SLOW);
+        let (base, end) = (object.base as usize, object.end() as usize);
+        Self::forbid(&mut self.unreadable, base, end);
+        Self::forbid(&mut self.unwritable, base, end);
         Some(object)
     }
 
@@ -360,11 +386,7 @@ impl Memory {
     #[inline(always)]
     #[allow(clippy::inline_always)] // the interpreter's hottest path
     pub(super) fn peek<const N: usize>(&self, addr: Addr) -> Option<[u8; N]> {
-        let mut shadow = *self.shadow.get((addr >> 3) as usize)?;
-        if N > 1 {
-            shadow |= *self.shadow.get((addr.wrapping_add(N as u64 - 1) >> 3) as usize)?;
-        }
-        if shadow & SHADOW_SLOW != 0 {
+        if !allowed::<N>(&self.unreadable, addr) {
             return None;
         }
         self.bytes.get(addr as usize..)?.first_chunk().copied()
@@ -374,11 +396,7 @@ impl Memory {
     #[inline(always)]
     #[allow(clippy::inline_always)] // the interpreter's hottest path
     pub(super) fn poke<const N: usize>(&mut self, addr: Addr) -> Option<&mut [u8; N]> {
-        let mut shadow = *self.shadow.get((addr >> 3) as usize)?;
-        if N > 1 {
-            shadow |= *self.shadow.get((addr.wrapping_add(N as u64 - 1) >> 3) as usize)?;
-        }
-        if shadow != SHADOW_RW {
+        if !allowed::<N>(&self.unwritable, addr) {
             return None;
         }
         self.bytes.get_mut(addr as usize..)?.first_chunk_mut()
@@ -393,9 +411,29 @@ impl Memory {
     }
 }
 
+/// Whether the shadow allows `N` bytes at `addr`.
+#[inline(always)]
+#[allow(clippy::inline_always)] // the interpreter's hottest path
+fn allowed<const N: usize>(shadow: &[u8], addr: Addr) -> bool {
+    let word = (addr >> 3) as usize;
+    let Some(&[low, high]) = shadow.get(word..).and_then(<[u8]>::first_chunk) else { return false };
+    let asked = ((1 << N) - 1) << (addr & 7);
+    u16::from_le_bytes([low, high]) & asked == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether the shadow alone allows a read and a write.
+    fn glance(mem: &mut Memory, addr: Addr, width: u64) -> (bool, bool) {
+        match width {
+            1 => (mem.peek::<1>(addr).is_some(), mem.poke::<1>(addr).is_some()),
+            2 => (mem.peek::<2>(addr).is_some(), mem.poke::<2>(addr).is_some()),
+            4 => (mem.peek::<4>(addr).is_some(), mem.poke::<4>(addr).is_some()),
+            _ => (mem.peek::<8>(addr).is_some(), mem.poke::<8>(addr).is_some()),
+        }
+    }
 
     #[test]
     fn bounds_are_exact_to_the_byte() {
@@ -406,6 +444,8 @@ mod tests {
                 for offset in -16_i64..56 {
                     let inside = offset >= 0 && offset + width as i64 <= i64::from(len);
                     let addr = base.wrapping_add_signed(offset);
+                    let at = format!("{width} at {offset} of {len}");
+                    assert_eq!(glance(&mut mem, addr, width), (inside, inside), "{at}");
                     assert_eq!(mem.load(addr, width).is_ok(), inside, "load {width} at {offset} of {len}");
                     assert_eq!(
                         mem.store(addr, width, 0).is_ok(),
@@ -432,11 +472,57 @@ mod tests {
     }
 
     #[test]
+    fn no_access_crosses_the_border_of_two_objects() {
+        for border in PACKET_BASE + 16..PACKET_BASE + 24 {
+            for metadata_first in [true, false] {
+                let mut mem = Memory::new();
+                let metadata = (border - 16, ObjectKind::Metadata);
+                let packet = (border, ObjectKind::Packet);
+                let order = if metadata_first { [metadata, packet] } else { [packet, metadata] };
+                for (base, kind) in order {
+                    mem.map(Object { base, len: 16, access: Access::ReadWrite, kind });
+                }
+                for width in [1, 2, 4, 8] {
+                    for addr in border - 18..border + 18 {
+                        let end = addr + width;
+                        let inside =
+                            addr >= border - 16 && end <= border || addr >= border && end <= border + 16;
+                        assert_eq!(mem.load(addr, width).is_ok(), inside, "{width} at {addr:#x}");
+                        assert_eq!(mem.store(addr, width, 0).is_ok(), inside, "{width} at {addr:#x}");
+                        let (read, write) = glance(&mut mem, addr, width);
+                        assert!(inside || !read && !write, "{width} at {addr:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_and_go_zeroed() {
+        let mut mem = Memory::new();
+        let first = mem.push_frame().unwrap();
+        let second = mem.push_frame().unwrap();
+        assert_eq!(second - first, STACK_STRIDE);
+        assert!(glance(&mut mem, second - 512, 8) == (true, true) && mem.store(second - 8, 8, 7).is_ok());
+        assert!(glance(&mut mem, second, 1) == (false, false) && mem.load(second - 513, 1).is_err());
+        mem.pop_frame();
+        let refused = mem.load(second - 8, 8).unwrap_err();
+        assert_eq!(refused.nearest, None, "{refused:?}");
+        assert_eq!(mem.load(first, 1).unwrap_err().nearest.map(|o| o.kind), Some(ObjectKind::Stack));
+        assert!(mem.load(first - 512, 8).is_ok());
+        assert_eq!(mem.push_frame(), Some(second));
+        assert_eq!(mem.load(second - 8, 8), Ok(0));
+        while mem.push_frame().is_some() {}
+        assert_eq!(mem.frames(), MAX_FRAMES);
+    }
+
+    #[test]
     fn read_only_objects_refuse_writes() {
         let mut mem = Memory::new();
         let base = mem.alloc(ObjectKind::MapValue(1), Access::Read, 16).unwrap();
         assert!(mem.load(base, 8).is_ok());
         assert!(mem.store(base, 8, 1).unwrap_err().write);
+        assert_eq!(glance(&mut mem, base, 8), (true, false));
     }
 
     #[test]
