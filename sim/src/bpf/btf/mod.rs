@@ -208,6 +208,9 @@ pub enum Linkage {
 const VOID: Type = Type { name: Name(0), kind: Kind::Void };
 
 impl Btf {
+    /// No types.
+    pub const EMPTY: Self = Self { types: Vec::new(), strings: String::new() };
+
     /// How many types there are, `void` included: ids are below this.
     pub fn len(&self) -> u32 {
         self.types.len() as u32 + 1
@@ -345,6 +348,18 @@ impl Btf {
                 Some(if most != 0 && composite.size % most != 0 { 1 } else { most })
             }
             _ => None,
+        }
+    }
+
+    /// Completes data section `id`.
+    pub(super) fn set_data_section(&mut self, id: u32, size: u32, vars: Vec<SecVar>) {
+        self.types[id as usize - 1].kind = Kind::DataSec { size, vars };
+    }
+
+    /// Makes variable `id` invisible outside the object.
+    pub(super) fn hide(&mut self, id: u32) {
+        if let Kind::Var { linkage, .. } = &mut self.types[id as usize - 1].kind {
+            *linkage = Linkage::Static;
         }
     }
 

@@ -5,13 +5,22 @@
 //! Rules and names are those of libbpf, so that an object means here what it means to `bpf_object__open`
 //! (`tools/lib/bpf/libbpf.c`, v6.12).
 
+mod data;
+mod elf;
 mod error;
+mod externs;
+pub(crate) mod functions;
+mod maps;
+mod parse;
+mod section_name;
 mod spec;
+mod special;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use error::{ObjectError, ObjectErrorKind};
+pub use section_name::SectionName;
 pub use spec::{
     CoreKind, CoreRelocation, Extern, ExternKind, Function, FunctionId, KconfigValue, MapContents, ObjectMap,
     ProgramSpec, Relocation, Target,
@@ -34,6 +43,8 @@ pub struct Object {
     pub functions: Vec<Function>,
     /// What the object expects others to define.
     pub externs: Vec<Extern>,
+    /// What the object holds and loading leaves out, in words.
+    pub notes: Vec<String>,
     /// The object's types.
     pub btf: Option<super::btf::Btf>,
 }

@@ -208,3 +208,29 @@ pub enum CoreKind {
     EnumvalValue = 11,
     TypeMatches = 12,
 }
+
+impl CoreKind {
+    /// The kind `value` stands for.
+    pub fn from_u32(value: u32) -> Option<Self> {
+        use CoreKind::{
+            EnumvalExists, EnumvalValue, FieldByteOffset, FieldByteSize, FieldExists, FieldLshiftU64,
+            FieldRshiftU64, FieldSigned, TypeExists, TypeIdLocal, TypeIdTarget, TypeMatches, TypeSize,
+        };
+        const ALL: [CoreKind; 13] = [
+            FieldByteOffset,
+            FieldByteSize,
+            FieldExists,
+            FieldSigned,
+            FieldLshiftU64,
+            FieldRshiftU64,
+            TypeIdLocal,
+            TypeIdTarget,
+            TypeExists,
+            TypeSize,
+            EnumvalExists,
+            EnumvalValue,
+            TypeMatches,
+        ];
+        ALL.get(value as usize).copied()
+    }
+}

@@ -1,0 +1,159 @@
+//! ELF bytes → [`Object`]: the order in which the parts are read.
+
+use std::collections::BTreeMap;
+
+use super::elf::{Elf, SectionKind};
+use super::externs::{self, Externs};
+use super::functions::{self, Functions, Targets};
+use super::{
+    FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, maps,
+};
+use crate::bpf::btf::Btf;
+use crate::bpf::btf::ext::Ext;
+use crate::uapi::ProgType;
+
+impl Object {
+    /// Reads an object file. `name` is its file name; what stands before the first dot of its last part becomes the
+    /// object's name.
+    ///
+    /// Pure: the same bytes give the same object everywhere. Memory used is proportional to `bytes`.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, ObjectError> {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let name = file.split('.').next().unwrap_or(file);
+        parse(name, bytes).map_err(|kind| ObjectError { object: name.to_owned(), kind })
+    }
+}
+
+fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
+    let elf = Elf::parse(bytes)?;
+    let named = |name: &str| elf.sections.iter().position(|s| s.name == name);
+    if named("maps").is_some() {
+        return Err(ObjectErrorKind::LegacyMaps);
+    }
+    let (btf, ext) = types(&elf)?;
+    let types = btf.as_ref().unwrap_or(const { &Btf::EMPTY });
+
+    let externs = externs::collect(&elf, types)?;
+    let maps_section = named(".maps").filter(|&i| elf.sections[i].size > 0);
+    let mut user_maps = match maps_section {
+        Some(section) => maps::user_maps(&elf, types, section)?,
+        None => Vec::new(),
+    };
+    let mut functions = functions::collect(&elf)?;
+    let programs = programs(&functions, named(".text"), &elf);
+    if let Some(section) = maps_section {
+        for index in relocating(&elf, |target| target == section) {
+            maps::initialise(&elf, section, index, &mut user_maps, &programs)?;
+        }
+    }
+
+    let by_offset: BTreeMap<u64, usize> =
+        (0..).zip(&user_maps).map(|(i, m)| (u64::from(m.offset), i)).collect();
+    let mut all: Vec<ObjectMap> = user_maps.into_iter().map(|m| m.map).collect();
+    let mut by_section = BTreeMap::new();
+    for (section, map) in data::data_maps(&elf, types, name)? {
+        by_section.insert(section, all.len());
+        all.push(map);
+    }
+    all.extend(kconfig_map(name, types, &externs));
+
+    let targets = Targets { maps_section, maps: &by_offset, data: &by_section, externs: &externs.by_symbol };
+    for index in relocating(&elf, |target| elf.sections[target].kind == SectionKind::Code) {
+        functions.relocate(&elf, index, &targets)?;
+    }
+    functions.finish()?;
+    functions.annotate(&elf, types, &ext)?;
+    Ok(Object {
+        name: name.to_owned(),
+        license: license(&elf),
+        version: version(&elf)?,
+        maps: all,
+        programs: programs.into_iter().map(|(program, ..)| program).collect(),
+        functions: functions.list,
+        externs: externs.list,
+        notes: notes(&elf, &by_section),
+        btf,
+    })
+}
+
+/// Sections of relocations whose target is `wanted`.
+fn relocating<'a>(elf: &'a Elf<'_>, wanted: impl Fn(usize) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
+    let rel = move |&i: &usize| matches!(elf.sections[i].kind, SectionKind::Rel { target } if wanted(target));
+    (0..elf.sections.len()).filter(rel)
+}
+
+fn types(elf: &Elf<'_>) -> Result<(Option<Btf>, Ext), ObjectErrorKind> {
+    let section = |name: &'static str| elf.sections.iter().find(|s| s.name == name && !s.data.is_empty());
+    let failed = |section| move |error| ObjectErrorKind::Btf { section, error };
+    let Some(types) = section(".BTF") else { return Ok((None, Ext::default())) };
+    let mut btf = Btf::parse(types.data).map_err(failed(".BTF"))?;
+    let ext = match section(".BTF.ext") {
+        Some(ext) => Ext::parse(ext.data, &btf).map_err(failed(".BTF.ext"))?,
+        None => Ext::default(),
+    };
+    data::place_variables(&mut btf, elf)?;
+    Ok((Some(btf), ext))
+}
+
+/// Entry points: every function outside `.text` that is not static (`prog_is_subprog`, libbpf.c), each with its section
+/// number and byte offset there.
+fn programs(functions: &Functions, text: Option<usize>, elf: &Elf<'_>) -> Vec<(ProgramSpec, usize, u64)> {
+    let mut programs = Vec::new();
+    for (i, function) in functions.list.iter().enumerate() {
+        let id = FunctionId(i);
+        let (section, slot) = functions.place(id);
+        if Some(section) == text || functions.is_local(id) {
+            continue;
+        }
+        let full = elf.sections[section].name;
+        let name = full.strip_prefix('?').unwrap_or(full);
+        let known = SectionName::parse(name);
+        let program = ProgramSpec {
+            name: function.name.clone(),
+            section: name.to_owned(),
+            autoload: name == full,
+            prog_type: known.map_or(ProgType::Unspec, |k| k.prog_type),
+            attach_type: known.and_then(|k| k.attach_type),
+            sleepable: known.is_some_and(|k| k.sleepable),
+            xdp_frags: known.is_some_and(|k| k.xdp_frags),
+            function: id,
+        };
+        programs.push((program, section, u64::from(slot) * 8));
+    }
+    programs
+}
+
+fn kconfig_map(object: &str, btf: &Btf, externs: &Externs) -> Option<ObjectMap> {
+    (externs.kconfig_size > 0).then(|| data::section_map(object, ".kconfig", externs.kconfig_size, btf, true))
+}
+
+/// The text up to the first NUL (`bpf_object__init_license`, libbpf.c: 63 bytes at most).
+fn license(elf: &Elf<'_>) -> String {
+    let data = elf.sections.iter().rfind(|s| s.name == "license").map_or(&[][..], |s| s.data);
+    let text = data.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(&text[..text.len().min(63)]).into_owned()
+}
+
+fn version(elf: &Elf<'_>) -> Result<Option<u32>, ObjectErrorKind> {
+    let Some(section) = elf.sections.iter().rfind(|s| s.name == "version") else { return Ok(None) };
+    let bytes = <[u8; 4]>::try_from(section.data).map_err(|_| ObjectErrorKind::Section {
+        section: "version".into(),
+        what: format!("{} bytes; the kernel version takes 4", section.data.len()),
+    })?;
+    Ok(Some(u32::from_le_bytes(bytes)))
+}
+
+fn notes(elf: &Elf<'_>, data: &BTreeMap<usize, usize>) -> Vec<String> {
+    let pointers = relocating(elf, |target| data.contains_key(&target)).map(|index| {
+        let SectionKind::Rel { target } = elf.sections[index].kind else { unreachable!("only those were asked for") };
+        format!(
+            "section \"{}\" holds initialised pointers; BPF cannot fill them in, and following one is refused",
+            elf.sections[target].name
+        )
+    });
+    let struct_ops =
+        elf.sections.iter().filter(|s| s.kind == SectionKind::Data && s.name.contains(".struct_ops"));
+    let struct_ops =
+        struct_ops.map(|s| format!("section \"{}\" defines struct_ops maps, which are left out", s.name));
+    pointers.chain(struct_ops).collect()
+}
