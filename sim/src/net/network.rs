@@ -19,7 +19,7 @@ pub struct Network {
     pub neighbours: Vec<Neighbour>,
 }
 
-/// A device that is up.
+/// A device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
     /// Its name.
@@ -32,6 +32,8 @@ pub struct Device {
     pub broadcast: Mac,
     /// MTU: bytes of L3.
     pub mtu: u32,
+    /// `IFF_UP`.
+    pub up: bool,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// Addresses, each with its prefix length.
@@ -49,6 +51,7 @@ impl Device {
             mac: [0; 6],
             broadcast: [0; 6],
             mtu: 65536,
+            up: true,
             loopback: true,
             addresses: vec![
                 (IpAddr::from([127, 0, 0, 1]), 8),
@@ -66,6 +69,7 @@ impl Device {
             mac,
             broadcast: [0xff; 6],
             mtu: 1500,
+            up: true,
             loopback: false,
             addresses: Vec::new(),
             forwarding: false,

@@ -48,6 +48,19 @@ pub mod pkt_type {
     pub const OTHERHOST: u8 = 3;
 }
 
+/// `SKB_GSO_*` of `include/linux/skbuff.h`, v6.12.
+#[allow(missing_docs)]
+pub mod gso_type {
+    pub const TCPV4: u32 = 1 << 0;
+    pub const DODGY: u32 = 1 << 1;
+    pub const TCPV6: u32 = 1 << 4;
+    pub const GRE: u32 = 1 << 6;
+    pub const IPXIP4: u32 = 1 << 8;
+    pub const IPXIP6: u32 = 1 << 9;
+    pub const UDP_TUNNEL: u32 = 1 << 10;
+    pub const UDP_L4: u32 = 1 << 17;
+}
+
 /// `ip_summed`, `include/linux/skbuff.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IpSummed {

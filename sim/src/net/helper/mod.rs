@@ -5,9 +5,21 @@
 
 #![allow(clippy::unnecessary_wraps)] // every row has the same type of function
 
+mod adjust_room;
 mod call;
+mod csum;
+mod hash;
 mod map;
+mod mtu;
+mod redirect;
+mod skb_bytes;
+mod skb_geometry;
+mod skb_meta;
+mod socket;
 mod time;
+mod tunnel;
+mod vlan;
+mod xdp;
 
 use std::sync::LazyLock;
 
@@ -95,6 +107,23 @@ pub struct Helper {
 }
 
 impl Helper {
+    /// A row of a helper that leaves pointers into the packet alone.
+    pub const fn new(
+        id: u32,
+        types: ProgTypes,
+        args: &'static [Arg],
+        call: fn(&mut Call<'_, '_>) -> Ret,
+        cite: &'static str,
+    ) -> Self {
+        Self { id, types, args, moves_packet: false, cite, call }
+    }
+
+    /// The row, of a helper after which pointers into the packet are stale.
+    #[must_use]
+    pub const fn moving(self) -> Self {
+        Self { moves_packet: true, ..self }
+    }
+
     /// Its name without `bpf_`.
     ///
     /// # Panics
@@ -113,7 +142,22 @@ pub const BASE: ProgTypes =
     ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector]).or(TC).or(LWT);
 
 /// Every family.
-const FAMILIES: &[&[Helper]] = &[map::ROWS, time::ROWS];
+const FAMILIES: &[&[Helper]] = &[
+    adjust_room::ROWS,
+    csum::ROWS,
+    hash::ROWS,
+    map::ROWS,
+    mtu::ROWS,
+    redirect::ROWS,
+    skb_bytes::ROWS,
+    skb_geometry::ROWS,
+    skb_meta::ROWS,
+    socket::ROWS,
+    time::ROWS,
+    tunnel::ROWS,
+    vlan::ROWS,
+    xdp::ROWS,
+];
 
 /// Rows by program type and number.
 static TABLE: LazyLock<Vec<Vec<Option<&'static Helper>>>> = LazyLock::new(|| {
