@@ -5,7 +5,7 @@ mod rig;
 use bpftwin_conformance::case::{Global, MapValue, MapWrite};
 use bpftwin_conformance::observation::{Event, MapChange, Outcome, Record, Report};
 use bpftwin_kernel_tests::sys::possible_cpus;
-use rig::{PROBE, REJECTED, binary, case, feed, marked, plain, report, retval, seen};
+use rig::{LOCKED, PROBE, REJECTED, binary, case, feed, marked, plain, report, retval, seen};
 
 const PACKET: [u8; 20] = [0x33; 20];
 
@@ -125,6 +125,15 @@ fn globals_inner_maps_and_tail_calls_are_as_the_case_says() {
         seen.runs[0].maps.iter().find(|change| change.map == "cpu_counts"),
         Some(&change("cpu_counts", 0, Some(&on_cpu_0(1))))
     );
+}
+
+#[test]
+fn arrays_that_cannot_be_mapped_are_read_all_the_same() {
+    let seen = seen(&case(LOCKED, &[], vec![plain("count", &PACKET); 2]));
+    let changed: Vec<_> = seen.runs.iter().map(|run| run.maps.clone()).collect();
+    let value = |count: u8| [count, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(changed[0], [change("direct", 0, Some(&value(1))), change("inner", 0, Some(&value(2)))]);
+    assert_eq!(changed[1], [change("direct", 0, Some(&value(2))), change("inner", 0, Some(&value(4)))]);
 }
 
 #[test]

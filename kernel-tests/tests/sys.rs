@@ -71,3 +71,45 @@ fn map_elements() {
     assert_eq!(Map::from_id(inner.info().id).expect("opens").info(), inner.info());
     assert!(ids(Kind::Map).expect("walks").contains(&outer.info().id));
 }
+
+#[test]
+fn a_shared_array_reads_as_the_system_call_does() {
+    for value_size in [8, 12] {
+        let mut map =
+            Map::new(libbpf_sys::BPF_MAP_TYPE_ARRAY, 4, value_size, 300, libbpf_sys::BPF_F_MMAPABLE)
+                .expect("creates");
+        for index in [0u32, 1, 299] {
+            let value = vec![index as u8 + 1; value_size as usize];
+            map.update(&index.to_ne_bytes(), &value, 0).expect("sets");
+        }
+        let (mut by_calls, mut by_memory) = (Elements::default(), Elements::default());
+        map.read_all(&mut by_calls).expect("reads");
+        map.share().expect("maps");
+        map.read_all(&mut by_memory).expect("reads");
+        assert_eq!((by_calls.keys(), by_calls.values()), (by_memory.keys(), by_memory.values()));
+        assert_eq!(
+            by_memory.iter().last(),
+            Some((&299u32.to_ne_bytes()[..], &vec![44; value_size as usize][..]))
+        );
+    }
+}
+
+#[test]
+fn more_elements_than_one_batch_holds() {
+    for map_type in [libbpf_sys::BPF_MAP_TYPE_HASH, libbpf_sys::BPF_MAP_TYPE_LRU_HASH] {
+        let map = Map::new(map_type, 4, 4, 4096, 0).expect("creates");
+        for index in 0..2000u32 {
+            map.update(&index.to_ne_bytes(), &(!index).to_ne_bytes(), 0).expect("inserts");
+        }
+        let mut all = Elements::default();
+        map.read_all(&mut all).expect("reads");
+        let sorted: std::collections::BTreeMap<u32, u32> = all
+            .iter()
+            .map(|(key, value)| {
+                (u32::from_ne_bytes(key.try_into().unwrap()), u32::from_ne_bytes(value.try_into().unwrap()))
+            })
+            .collect();
+        assert_eq!(all.iter().count(), 2000);
+        assert!(sorted.into_iter().eq((0..2000).map(|index| (index, !index))));
+    }
+}

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::attr::{self, Cmd};
+use super::mapping::{Mapping, page};
 use super::{Errno, bpf, bpf_fd, possible_cpus};
 
 pub use super::attr::MapCreate;
@@ -12,6 +13,8 @@ pub use super::attr::MapCreate;
 pub struct Map {
     fd: OwnedFd,
     info: attr::MapInfo,
+    /// The elements' memory, after [`Map::share`].
+    memory: Option<Mapping>,
 }
 
 impl Map {
@@ -62,7 +65,7 @@ impl Map {
         };
         // SAFETY: `info` is a live structure of plain integers of the length given.
         unsafe { bpf(Cmd::ObjGetInfoByFd, &mut get) }?;
-        Ok(Self { fd, info })
+        Ok(Self { fd, info, memory: None })
     }
 
     /// The map with this id, as maps of maps show their inner maps.
@@ -75,6 +78,20 @@ impl Map {
     /// What the kernel says about it.
     pub fn info(&self) -> &attr::MapInfo {
         &self.info
+    }
+
+    /// Maps the elements of an array with `BPF_F_MMAPABLE` into this process, so that [`Map::read_all`] needs no system
+    /// call. `ENOTSUPP`: the values have fields user space must not see, such as a spin lock.
+    pub fn share(&mut self) -> Result<(), Errno> {
+        let len = self.stride() * self.info.max_entries as usize;
+        let memory = Mapping::new(self.as_fd(), len.next_multiple_of(page()), libc::PROT_READ, 0)?;
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    /// Bytes from one element of an array to the next: `kernel/bpf/arraymap.c: array_map_alloc`, v6.12.
+    fn stride(&self) -> usize {
+        self.value_size().next_multiple_of(8)
     }
 
     /// The descriptor's number, as `ld_imm64` and maps of maps take it.
@@ -179,11 +196,31 @@ impl Map {
     /// Reads every element, in the kernel's order, into `elements`, which keeps its memory from one call to the next.
     pub fn read_all(&self, elements: &mut Elements) -> Result<(), Errno> {
         elements.reset(self.key_size(), self.value_size());
+        if let Some(memory) = &self.memory {
+            self.read_shared(memory, elements);
+            return Ok(());
+        }
         match self.read_batched(elements) {
             // `EINVAL`: no batches in this kernel; 524 and `EOPNOTSUPP`: not for this type of map.
             Err(Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP) => self.read_one_by_one(elements),
             done => done,
         }
+    }
+
+    fn read_shared(&self, memory: &Mapping, elements: &mut Elements) {
+        let (count, value_size, stride) = (self.info.max_entries, self.value_size(), self.stride());
+        let (keys, values) = elements.room(count as usize);
+        for (index, key) in (0..count).zip(keys.chunks_exact_mut(4)) {
+            key.copy_from_slice(&index.to_ne_bytes());
+        }
+        if value_size == stride {
+            memory.read_into(0, &mut values[..count as usize * value_size]);
+        } else {
+            for (index, value) in (0..count as usize).zip(values.chunks_exact_mut(value_size)) {
+                memory.read_into(index * stride, value);
+            }
+        }
+        elements.count = count as usize;
     }
 
     /// `BPF_MAP_LOOKUP_BATCH` until the end.

@@ -1,72 +1,10 @@
 //! Consumers of ring buffers and perf buffers, on the kernel's own shared memory.
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
+use super::mapping::{Mapping, page};
 use super::{Errno, last_errno};
-
-/// Bytes of a page.
-fn page() -> usize {
-    static SIZE: OnceLock<usize> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        // SAFETY: takes and gives plain integers.
-        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        usize::try_from(size).expect("the kernel has a page size")
-    })
-}
-
-/// Shared memory that is unmapped when dropped.
-struct Mapping {
-    base: *mut AtomicU64,
-    len: usize,
-}
-
-impl Mapping {
-    fn new(fd: BorrowedFd<'_>, len: usize, prot: i32, offset: usize) -> Result<Self, Errno> {
-        // SAFETY: the kernel picks the address, so no other memory is touched.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                prot,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if base == libc::MAP_FAILED { Err(last_errno()) } else { Ok(Self { base: base.cast(), len }) }
-    }
-
-    /// A position the kernel and we both use.
-    fn position(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len);
-        // SAFETY: inside the mapping, aligned, and shared only by atomic accesses.
-        unsafe { &*self.base.byte_add(offset) }
-    }
-
-    fn word(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len);
-        // SAFETY: inside the mapping, aligned, and shared only by atomic accesses.
-        unsafe { &*self.base.byte_add(offset).cast::<AtomicU32>() }
-    }
-
-    /// Bytes the kernel has finished writing.
-    fn read(&self, offset: usize, len: usize) -> Vec<u8> {
-        assert!(offset + len <= self.len);
-        let mut bytes = vec![0u8; len];
-        // SAFETY: inside the mapping; the kernel does not write here before the consumer position passes it.
-        unsafe { std::ptr::copy_nonoverlapping(self.base.cast::<u8>().add(offset), bytes.as_mut_ptr(), len) };
-        bytes
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length, and no reference into it outlives `self`.
-        unsafe { libc::munmap(self.base.cast(), self.len) };
-    }
-}
 
 /// The consumer of a `BPF_MAP_TYPE_RINGBUF`. `kernel/bpf/ringbuf.c`, v6.12, describes the memory.
 pub struct RingBuffer {
@@ -178,8 +116,7 @@ impl PerfBuffer {
         }
         // SAFETY: the kernel just made this descriptor for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        let borrowed = std::os::fd::AsFd::as_fd(&fd);
-        let mapping = Mapping::new(borrowed, page() + PERF_DATA, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let mapping = Mapping::new(fd.as_fd(), page() + PERF_DATA, libc::PROT_READ | libc::PROT_WRITE, 0)?;
         Ok(Self { fd, mapping })
     }
 

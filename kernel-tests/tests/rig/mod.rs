@@ -10,6 +10,8 @@ use bpftwin_conformance::observation::{Event, Observation, Outcome, Report};
 
 /// One of everything.
 pub const PROBE: &[u8] = include_bytes!("../objects/probe.o");
+/// Arrays with spin locks.
+pub const LOCKED: &[u8] = include_bytes!("../objects/locked.o");
 /// What no verifier accepts.
 pub const REJECTED: &[u8] = include_bytes!("../objects/rejected.o");
 
