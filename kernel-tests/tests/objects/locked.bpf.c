@@ -49,7 +49,7 @@ int count(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
 
-	return add(&direct, 1) + add(bpf_map_lookup_elem(&outer, &zero), 2);
+	return add(&direct, skb->len ? 1 : 0) + add(bpf_map_lookup_elem(&outer, &zero), 2);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
