@@ -77,7 +77,7 @@ static __noinline int follow_chain(struct __sk_buff *skb, struct chain *chain)
 				return REASON_TRUNCATED;
 			chain->off += sizeof(frag);
 			chain->proto = frag.nexthdr;
-			chain->frag_id = frag.id;
+			chain->frag_id = ntohl(frag.id);
 			/* RFC 6946: a fragment that is the whole datagram is none. */
 			chain->is_fragment = (frag.frag_off & htons(IPV6_OFFSET | IPV6_MF)) != 0;
 			chain->later_fragment = (frag.frag_off & htons(IPV6_OFFSET)) != 0;
@@ -276,7 +276,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *pkt)
 	pkt->l4_off = ETH_HLEN + ihl;
 	frag_off = ip->frag_off;
 	if (frag_off & htons(IP_MF | IP_OFFSET))
-		return parse_fragment(skb, pkt, ip->id, (frag_off & htons(IP_OFFSET)) != 0);
+		return parse_fragment(skb, pkt, ntohs(ip->id), (frag_off & htons(IP_OFFSET)) != 0);
 	return parse_l4(skb, pkt);
 }
 
