@@ -304,6 +304,18 @@ proptest! {
     }
 
     #[test]
+    fn queues_and_stacks(
+        stack: bool,
+        value_size in 1..9u32,
+        max_entries in 1..5u32,
+        access in access(),
+        ops in ops(Just(Vec::new())),
+    ) {
+        let map_type = if stack { MapType::Stack } else { MapType::Queue };
+        check(&spec(map_type, 0, value_size, max_entries, access), &ops)?;
+    }
+
+    #[test]
     fn ring_buffers(ops in ops(Just(Vec::new()))) {
         check(&spec(MapType::Ringbuf, 0, 0, 4096, 0), &ops)?;
     }
@@ -314,7 +326,7 @@ proptest! {
         map_type in prop::sample::select(vec![
             MapType::Array, MapType::PercpuArray, MapType::Hash, MapType::PercpuHash, MapType::LruHash,
             MapType::LruPercpuHash, MapType::LpmTrie, MapType::ProgArray, MapType::PerfEventArray,
-            MapType::ArrayOfMaps, MapType::HashOfMaps, MapType::Ringbuf,
+            MapType::ArrayOfMaps, MapType::HashOfMaps, MapType::Ringbuf, MapType::Queue, MapType::Stack,
         ]),
         key_size in prop_oneof![
             6 => Just(4),

@@ -27,6 +27,12 @@ pub trait Host {
         value: u64,
     ) -> Result<(), FaultKind>;
 
+    /// The program is about to end: whatever it had to give back before must be back.
+    fn exit(&mut self, machine: &mut Machine) -> Result<(), FaultKind> {
+        let _ = machine;
+        Ok(())
+    }
+
     /// `LD_ABS` and `LD_IND`: `size` bytes at `offset` of the packet, big-endian; `None` when they are not all there,
     /// which ends the function with 0. Negative offsets are `SKF_NET_OFF` and `SKF_LL_OFF` of
     /// `include/uapi/linux/filter.h`. Only programs over an skb have these instructions.

@@ -9,6 +9,8 @@ pub struct Env {
     pub clock_ns: u64,
     /// The state of [`Env::prandom_u32`].
     pub seed: u64,
+    /// What programs printed with `bpf_trace_printk`.
+    pub trace_pipe: Vec<String>,
     /// Socket cookies handed out.
     pub cookies: u64,
     /// Every device, the loopback first.
@@ -24,7 +26,7 @@ impl Env {
     /// The environment of a kernel just started.
     pub fn new(network: &Network, seed: u64) -> Self {
         let devices = std::iter::once(Device::loopback()).chain(network.devices.iter().cloned()).collect();
-        Self { clock_ns: Self::START_NS, seed, cookies: 0, devices }
+        Self { clock_ns: Self::START_NS, seed, trace_pipe: Vec::new(), cookies: 0, devices }
     }
 
     /// The device with this ifindex.

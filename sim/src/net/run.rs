@@ -1,11 +1,12 @@
 //! One running program: what the engine asks of the kernel around it.
 
-use crate::bpf::{FaultKind, Host, Machine};
+use crate::bpf::{Addr, FaultKind, Host, Machine};
 use crate::net::env::Env;
 use crate::net::helper;
 use crate::net::skb::SkBuff;
 use crate::net::xdp::XdpBuff;
 use crate::net::{ctx, helper::Call};
+use crate::uapi::helper::id as uapi_id;
 use crate::uapi::{AttachType, ProgType};
 
 /// What a program's context stands for.
@@ -26,6 +27,8 @@ pub struct Run<'k> {
     pub prog_type: ProgType,
     /// Its expected attach type.
     pub attach_type: Option<AttachType>,
+    /// The `bpf_spin_lock` it holds.
+    pub lock: Option<Addr>,
 }
 
 impl Run<'_> {
@@ -50,6 +53,9 @@ impl Host for Run<'_> {
     fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
         let row = helper::find(self.prog_type, id)
             .ok_or_else(|| FaultKind::Instruction(format!("{} has no helper {id}", self.prog_type)))?;
+        if self.lock.is_some() && id != uapi_id::spin_unlock {
+            return Err(FaultKind::Instruction(format!("bpf_{} while holding a lock", row.name())));
+        }
         let mut call = Call { run: self, machine, row, args };
         call.check_args()?;
         let result = match (row.call)(&mut call) {
@@ -61,6 +67,20 @@ impl Host for Run<'_> {
             self.expose(machine);
         }
         Ok(result)
+    }
+
+    fn exit(&mut self, machine: &mut Machine) -> Result<(), FaultKind> {
+        if let Some(lock) = self.lock {
+            return Err(FaultKind::Unreleased(format!("the lock at {lock:#x} is still held")));
+        }
+        match machine.maps.ringbuf_open().as_slice() {
+            [] => Ok(()),
+            [record, ..] => {
+                let what =
+                    format!("the ring buffer record at {record:#x} is neither submitted nor discarded");
+                Err(FaultKind::Unreleased(what))
+            }
+        }
     }
 
     fn ctx_load(&mut self, _machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {

@@ -170,6 +170,12 @@ fn execute<const TRACE: bool>(
             macro_rules! leave {
                 () => {{
                     check_fuel!();
+                    if machine.run.returns.len() == floor
+                        && machine.run.callbacks == 0
+                        && let Err(kind) = host.exit(machine)
+                    {
+                        fault!(kind);
+                    }
                     machine.mem.pop_frame();
                     if machine.run.returns.len() == floor {
                         machine.run.insns = pc.wrapping_sub(origin) as u64;

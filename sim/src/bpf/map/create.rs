@@ -7,6 +7,7 @@ use super::lru::LruHash;
 use super::map_in_map::{ArrayOfMaps, HashOfMaps, check_inner};
 use super::perf_event_array::PerfEventArray;
 use super::prog_array::ProgArray;
+use super::queue_stack::QueueStack;
 use super::ringbuf::Ringbuf;
 use super::{Map, MapCtx, MapId, MapSpec, SpecialKind};
 use crate::uapi::map::{
@@ -114,6 +115,10 @@ pub(super) fn create(
             check_lpm_trie(&spec)?;
             Box::new(LpmTrie::create(id, &spec))
         }
+        MapType::Queue | MapType::Stack => {
+            check_queue_stack(&spec)?;
+            Box::new(QueueStack::create(&spec))
+        }
         MapType::Ringbuf => {
             check_ringbuf(&spec)?;
             Box::new(Ringbuf::create(id, &spec))
@@ -195,6 +200,22 @@ fn check_lpm_trie(spec: &MapSpec) -> Result<(), Errno> {
         || u64::from(spec.value_size) > KMALLOC_MAX_SIZE - LPM_DATA_SIZE_MAX - LPM_NODE_SIZE
     {
         return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// `kernel/bpf/queue_stack_maps.c: queue_stack_map_alloc_check`, v6.12.
+fn check_queue_stack(spec: &MapSpec) -> Result<(), Errno> {
+    if spec.max_entries == 0
+        || spec.key_size != 0
+        || spec.value_size == 0
+        || spec.flags & !(BPF_F_NUMA_NODE | ACCESS_MASK) != 0
+        || !access_ok(spec.flags)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if u64::from(spec.value_size) > KMALLOC_MAX_SIZE || spec.max_entries >= u32::MAX / spec.value_size {
+        return Err(Errno::E2BIG);
     }
     Ok(())
 }

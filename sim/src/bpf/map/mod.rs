@@ -19,6 +19,7 @@ mod map_in_map;
 mod paged;
 mod perf_event_array;
 mod prog_array;
+mod queue_stack;
 mod ringbuf;
 mod spec;
 mod table;
@@ -471,8 +472,12 @@ impl Maps {
         self.slots.iter_mut().flat_map(|slot| slot.map.take_freed()).collect()
     }
 
-    /// To be called when no program runs: memory that only a running program could still reach is given back.
+    /// To be called when no program runs: memory that only a running program could still reach is given back, and
+    /// records a faulting program left open are discarded.
     pub fn synchronize_rcu(&mut self, mem: &mut Memory) {
+        for record in self.ringbuf_open() {
+            self.ringbuf_commit(mem, record, true);
+        }
         for slot in &mut self.slots {
             slot.map.synchronize_rcu(mem);
         }

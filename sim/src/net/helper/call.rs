@@ -45,6 +45,7 @@ impl Call<'_, '_> {
                 Arg::Mem => self.check_mem(value, self.args[index + 1], false)?,
                 Arg::MemOrNull if value != 0 => self.check_mem(value, self.args[index + 1], false)?,
                 Arg::MemOut => self.check_mem(value, self.args[index + 1], true)?,
+                Arg::MemOutOrNull if value != 0 => self.check_mem(value, self.args[index + 1], true)?,
                 Arg::Size if value == 0 => return Err(self.bad_arg(number, "a size of 0")),
                 Arg::Size | Arg::SizeOrZero if value >= BPF_MAX_VAR_SIZ => {
                     return Err(self.bad_arg(number, format!("a size of {}", value as i64)));

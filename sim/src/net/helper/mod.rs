@@ -7,15 +7,19 @@
 
 mod adjust_room;
 mod call;
+mod control;
 mod csum;
+mod format;
 mod hash;
 mod map;
 mod mtu;
+mod record;
 mod redirect;
 mod skb_bytes;
 mod skb_geometry;
 mod skb_meta;
 mod socket;
+mod text;
 mod time;
 mod tunnel;
 mod vlan;
@@ -76,6 +80,8 @@ pub enum Arg {
     MemOrNull,
     /// Memory to write, its size in the next argument: `ARG_PTR_TO_UNINIT_MEM`.
     MemOut,
+    /// As [`Arg::MemOut`], or NULL.
+    MemOutOrNull,
     /// The size of the memory before it, not 0: `ARG_CONST_SIZE`.
     Size,
     /// The size of the memory before it: `ARG_CONST_SIZE_OR_ZERO`.
@@ -144,15 +150,18 @@ pub const BASE: ProgTypes =
 /// Every family.
 const FAMILIES: &[&[Helper]] = &[
     adjust_room::ROWS,
+    control::ROWS,
     csum::ROWS,
     hash::ROWS,
     map::ROWS,
     mtu::ROWS,
+    record::ROWS,
     redirect::ROWS,
     skb_bytes::ROWS,
     skb_geometry::ROWS,
     skb_meta::ROWS,
     socket::ROWS,
+    text::ROWS,
     time::ROWS,
     tunnel::ROWS,
     vlan::ROWS,
@@ -215,7 +224,7 @@ mod tests {
             for (index, arg) in row.args.iter().enumerate() {
                 let next = row.args.get(index + 1);
                 match arg {
-                    Arg::Mem | Arg::MemOrNull | Arg::MemOut => {
+                    Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::MemOutOrNull => {
                         assert!(matches!(next, Some(Arg::Size | Arg::SizeOrZero)), "{}", row.name());
                     }
                     Arg::Key | Arg::Value | Arg::ValueOut => {

@@ -116,7 +116,7 @@ impl Kernel {
     fn run_repeatedly(&mut self, prog: ProgId, packet: Packet, repeat: u32) -> Result<(u32, Packet), Stop> {
         let image = self.machine.programs[prog.0 as usize].image();
         let (prog_type, attach_type) = (image.prog_type, image.attach_type);
-        let mut run = Run { env: &mut self.env, packet, prog_type, attach_type };
+        let mut run = Run { env: &mut self.env, packet, prog_type, attach_type, lock: None };
         run.expose(&mut self.machine);
         let mut retval = Ok(0);
         for _ in 0..repeat.max(1) {
@@ -129,6 +129,7 @@ impl Kernel {
             }
         }
         run.hide(&mut self.machine);
+        self.machine.maps.synchronize_rcu(&mut self.machine.mem);
         let packet = run.packet;
         retval.map(|retval| (retval, packet))
     }
