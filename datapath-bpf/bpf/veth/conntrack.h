@@ -128,7 +128,7 @@ static __always_inline enum ct_state tcp_state(const struct ct_value *value, __u
 {
 	enum ct_state state = value->state;
 
-	if (flags & TCP_RST)
+	if (flags & TCP_RST || state == CT_RESET)
 		return CT_RESET;
 	if (flags & TCP_FIN)
 		return value->seen[!side] & TCP_FIN ? CT_CLOSED : CT_HALF_CLOSED;

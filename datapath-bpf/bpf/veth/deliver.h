@@ -13,7 +13,6 @@
 /* Router's work: 0 or the reason to drop. */
 static __always_inline int decrement_ttl(struct __sk_buff *skb, const struct packet *pkt)
 {
-	/* TTL with protocol, and next header with hop limit, share a 16-bit word. */
 	__u32 off = ETH_HLEN + (pkt->family == AF_INET ? 8 : 7);
 	__be16 old, new;
 	__u8 ttl;
@@ -22,6 +21,7 @@ static __always_inline int decrement_ttl(struct __sk_buff *skb, const struct pac
 		return REASON_TRUNCATED;
 	if (ttl <= 1)
 		return REASON_TTL_EXCEEDED;
+	/* The TTL is the first byte of its 16-bit word. */
 	old = ttl;
 	new = --ttl;
 	if (pkt->family == AF_INET && bpf_l3_csum_replace(skb, ETH_HLEN + 10, old, new, sizeof(old)))
