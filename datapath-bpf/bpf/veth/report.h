@@ -114,12 +114,12 @@ static __always_inline void fill_event(struct __sk_buff *skb, const struct packe
 	event->captured = skb->len < CAPTURE_LEN ? skb->len : CAPTURE_LEN;
 }
 
-static __always_inline void report_to_ring(struct __sk_buff *skb, const struct packet *pkt)
+/* A function of its own, so that the record's type is in the object's BTF for consumers to find. */
+static __noinline void fill_record(struct __sk_buff *skb, const struct packet *pkt, struct drop_record *record)
 {
-	struct drop_record *record = bpf_ringbuf_reserve(&events_ring, sizeof(*record), 0);
 	__u32 captured = skb->len;
 
-	if (!record)
+	if (!pkt || !record)
 		return;
 	fill_event(skb, pkt, &record->event);
 	memset(record->head, 0, CAPTURE_LEN);
@@ -127,6 +127,15 @@ static __always_inline void report_to_ring(struct __sk_buff *skb, const struct p
 		bpf_skb_load_bytes(skb, 0, record->head, CAPTURE_LEN);
 	else if (captured)
 		bpf_skb_load_bytes(skb, 0, record->head, captured);
+}
+
+static __always_inline void report_to_ring(struct __sk_buff *skb, const struct packet *pkt)
+{
+	struct drop_record *record = bpf_ringbuf_reserve(&events_ring, sizeof(*record), 0);
+
+	if (!record)
+		return;
+	fill_record(skb, pkt, record);
 	bpf_ringbuf_submit(record, 0);
 }
 
