@@ -98,8 +98,8 @@ pub const STACK_BASE: Addr = 0x10_0000;
 pub const STACK_STRIDE: Addr = 0x1_0000;
 /// Bytes in one call frame, `MAX_BPF_STACK`.
 pub const STACK_SIZE: u32 = 512;
-/// Call frames there is room for: those of a program and of programs that its helpers run.
-pub const MAX_FRAMES: u32 = ((PACKET_BASE - STACK_BASE) / STACK_STRIDE) as u32;
+/// Call frames with fixed addresses; what tail calls from functions pile up beyond them lies on the heap.
+pub const FIXED_FRAMES: u32 = ((PACKET_BASE - STACK_BASE) / STACK_STRIDE) as u32;
 /// The window in which the packet under a program lies, headroom included.
 pub const PACKET_BASE: Addr = 0x20_0000;
 /// Bytes in the packet window.
@@ -126,8 +126,10 @@ pub struct Memory {
     /// Freed heap blocks by their size, to be handed out again, last in first out.
     free: BTreeMap<u32, Vec<u32>>,
     brk: u32,
-    /// Call frames in use; they are objects without an entry in `objects`.
+    /// Call frames in use. The first [`FIXED_FRAMES`] are objects without an entry in `objects`.
     frames: u32,
+    /// Where the frames beyond them begin; kept for the next use.
+    heap_frames: Vec<Addr>,
 }
 
 impl Default for Memory {
@@ -148,6 +150,7 @@ impl Memory {
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
             frames: 0,
+            heap_frames: Vec::new(),
         }
     }
 
@@ -193,10 +196,10 @@ impl Memory {
 
     /// Makes the next call frame an object, zeroed; returns what `r10` is: one past its last byte.
     ///
-    /// `None` when [`MAX_FRAMES`] are in use.
+    /// `None` when the 4 GiB are used up.
     pub fn push_frame(&mut self) -> Option<Addr> {
-        if self.frames == MAX_FRAMES {
-            return None;
+        if self.frames >= FIXED_FRAMES {
+            return self.push_heap_frame();
         }
         let frame = Self::frame(self.frames);
         self.frames += 1;
@@ -207,9 +210,27 @@ impl Memory {
         Some(frame.end())
     }
 
+    #[cold]
+    fn push_heap_frame(&mut self) -> Option<Addr> {
+        let index = (self.frames - FIXED_FRAMES) as usize;
+        if index == self.heap_frames.len() {
+            let block = self.grow(STACK_STRIDE as u32)?;
+            self.heap_frames.push(Addr::from(block) + STACK_STRIDE / 2);
+        }
+        let frame = Object { base: self.heap_frames[index], ..Self::frame(0) };
+        self.raw_mut(frame.base, STACK_SIZE as usize).fill(0);
+        self.map(frame);
+        self.frames += 1;
+        Some(frame.end())
+    }
+
     /// Ends the newest call frame.
     pub fn pop_frame(&mut self) {
         self.frames = self.frames.checked_sub(1).expect("a frame is in use");
+        if let Some(index) = self.frames.checked_sub(FIXED_FRAMES) {
+            self.unmap(self.heap_frames[index as usize]);
+            return;
+        }
         let base = Self::frame(self.frames).base as usize;
         self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
         self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
@@ -302,12 +323,13 @@ impl Memory {
         let below = self.objects.range(..=key).next_back().map(|(_, &object)| object);
         let above = self.objects.range(above_key).next().map(|(_, &object)| object);
         let index = addr.checked_sub(STACK_BASE).map(|offset| (offset / STACK_STRIDE) as u32);
+        let fixed = self.frames.min(FIXED_FRAMES);
         let frame_below = match index {
-            Some(index) => self.frames.checked_sub(1).map(|last| Self::frame(last.min(index))),
+            Some(index) => fixed.checked_sub(1).map(|last| Self::frame(last.min(index))),
             None => None,
         };
         let next = index.map_or(0, |index| index.saturating_add(1));
-        let frame_above = (next < self.frames).then(|| Self::frame(next));
+        let frame_above = (next < fixed).then(|| Self::frame(next));
         let higher = [below, frame_below].into_iter().flatten().max_by_key(|o| o.base);
         let lower = [above, frame_above].into_iter().flatten().min_by_key(|o| o.base);
         (higher, lower)
@@ -512,8 +534,18 @@ mod tests {
         assert!(mem.load(first - 512, 8).is_ok());
         assert_eq!(mem.push_frame(), Some(second));
         assert_eq!(mem.load(second - 8, 8), Ok(0));
-        while mem.push_frame().is_some() {}
-        assert_eq!(mem.frames(), MAX_FRAMES);
+        while mem.frames() < FIXED_FRAMES {
+            mem.push_frame().unwrap();
+        }
+        let beyond = mem.push_frame().unwrap();
+        assert!(
+            beyond > HEAP_BASE && mem.load(beyond - 512, 8) == Ok(0) && mem.store(beyond - 8, 8, 1).is_ok()
+        );
+        assert!(mem.load(beyond, 1).is_err() && mem.load(beyond - 513, 1).is_err());
+        mem.pop_frame();
+        assert!(mem.load(beyond - 8, 8).is_err());
+        assert_eq!(mem.push_frame(), Some(beyond));
+        assert_eq!(mem.load(beyond - 8, 8), Ok(0));
     }
 
     #[test]

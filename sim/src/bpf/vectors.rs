@@ -9,6 +9,9 @@
 //! A vector may go over several lines: it begins with `name ::` and ends with the line that has `=>`. `r0` is given in
 //! decimal (with or without a sign) or hexadecimal. `!` says that the program is refused before it runs, for a reason
 //! that contains the text. All vectors run with [`PACKET`] as their packet.
+//!
+//! `.program` begins another program. Program `n`, counted from 0, stands in slot `n` of a prog array of
+//! [`PROG_ARRAY_ENTRIES`], which the text calls `progs`; the other slots are empty.
 
 use super::asm::{self, AsmError, Assembly};
 
@@ -28,6 +31,9 @@ pub const PACKET: [u8; 64] = {
     }
     packet
 };
+
+/// Slots of the prog array `progs`.
+pub const PROG_ARRAY_ENTRIES: u32 = 8;
 
 /// What a vector must do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,20 +56,24 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// The program.
-    pub fn assemble(&self) -> Result<Assembly, AsmError> {
-        asm::assemble(&self.text)
+    /// Its programs; the first one is run.
+    pub fn assemble(&self) -> Result<Vec<Assembly>, AsmError> {
+        self.text.split(".program").map(asm::assemble).collect()
     }
 
     /// The same program returning the high half of its `r0`: a kernel shows only 32 bits of what a program returns.
-    pub fn assemble_high_half(&self) -> Result<Assembly, AsmError> {
+    /// `None` where there are several programs, whose exits may return to a caller.
+    pub fn assemble_high_half(&self) -> Option<Result<Assembly, AsmError>> {
+        if self.text.contains(".program") {
+            return None;
+        }
         let statements: Vec<&str> = asm::statements(&self.text).collect();
         let main = statements.iter().position(|s| s.starts_with(".func ")).unwrap_or(statements.len());
         let mut shifted: Vec<&str> =
             statements[..main].iter().map(|&s| if s == "exit" { "goto high_half" } else { s }).collect();
         shifted.extend(["high_half:", "r0 >>= 32", "exit"]);
         shifted.extend(&statements[main..]);
-        asm::assemble(&shifted.join("\n"))
+        Some(asm::assemble(&shifted.join("\n")))
     }
 }
 
@@ -150,6 +160,8 @@ mod tests {
         };
         let expected = "if r1 == 0 goto +1; goto h; call f; goto h; h: \n r0 >>= 32; exit; .func f; exit";
         let expected = expected.replace("h: ", "h:");
-        assert_eq!(vector.assemble_high_half(), asm::assemble(&expected));
+        assert_eq!(vector.assemble_high_half(), Some(asm::assemble(&expected)));
+        let several = Vector { text: "exit\n.program\nexit".to_owned(), ..vector };
+        assert_eq!((several.assemble_high_half(), several.assemble().map(|p| p.len())), (None, Ok(2)));
     }
 }

@@ -1,17 +1,19 @@
-//! A kernel as small as it can be: a packet, a context of three fields, memory to hand out.
+//! A kernel as small as it can be: a packet, a context of a few fields, memory to hand out.
 #![allow(dead_code)] // each test uses a part
 
 use bpftwin_sim::bpf::asm;
 use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::interp::{self, Ran};
 use bpftwin_sim::bpf::machine::{Host, Machine, ProgId};
+use bpftwin_sim::bpf::map::{MapId, MapSpec, Reference, TailCallee};
 use bpftwin_sim::bpf::mem::{Access, Addr, Object, ObjectKind, PACKET_BASE};
 use bpftwin_sim::bpf::program::{DecodeError, Function, Image, Program};
 use bpftwin_sim::bpf::vectors::PACKET;
-use bpftwin_sim::uapi::{ProgType, Release};
+use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
-/// Offsets of `len`, `data` and `data_end` in `struct __sk_buff`.
+/// Offsets of `len`, `cb`, `data` and `data_end` in `struct __sk_buff`.
 pub const CTX_LEN: u32 = 0;
+pub const CTX_CB: u32 = 48;
 pub const CTX_DATA: u32 = 76;
 pub const CTX_DATA_END: u32 = 80;
 
@@ -25,6 +27,8 @@ pub struct TestHost {
     pub helper: Helper,
     /// What the program has to do with it is the helper's business.
     pub note: Vec<u64>,
+    /// `cb[0]` and `cb[1]`.
+    pub cb: [u64; 2],
 }
 
 impl Default for TestHost {
@@ -32,6 +36,7 @@ impl Default for TestHost {
         Self {
             helper: |_, _, id, _| Err(FaultKind::Instruction(format!("no helper {id}"))),
             note: Vec::new(),
+            cb: [0; 2],
         }
     }
 }
@@ -44,13 +49,18 @@ impl Host for TestHost {
     fn ctx_load(&mut self, _: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
         match (offset, size) {
             (CTX_LEN, 4) => Ok(PACKET.len() as u64),
+            (CTX_CB..56, 4) if offset.is_multiple_of(4) => Ok(self.cb[(offset - CTX_CB) as usize / 4]),
             (CTX_DATA, 4) => Ok(PACKET_AT),
             (CTX_DATA_END, 4) => Ok(PACKET_AT + PACKET.len() as u64),
             _ => Err(FaultKind::Context { offset, size, write: false, why: "no such field" }),
         }
     }
 
-    fn ctx_store(&mut self, _: &mut Machine, offset: u32, size: u32, _: u64) -> Result<(), FaultKind> {
+    fn ctx_store(&mut self, _: &mut Machine, offset: u32, size: u32, value: u64) -> Result<(), FaultKind> {
+        if (CTX_CB..56).contains(&offset) && offset.is_multiple_of(4) && size == 4 {
+            self.cb[(offset - CTX_CB) as usize / 4] = value;
+            return Ok(());
+        }
         Err(FaultKind::Context { offset, size, write: true, why: "no such field" })
     }
 
@@ -96,4 +106,33 @@ pub const FUEL: u64 = 1_000_000;
 
 pub fn run(machine: &mut Machine, prog: ProgId) -> Result<Ran, Box<Fault>> {
     interp::run(machine, &mut TestHost::default(), prog, FUEL)
+}
+
+/// A map of one element with values of this size, or an array of so many programs.
+pub fn map_spec(map_type: MapType, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
+    MapSpec {
+        name: "map".to_owned(),
+        map_type,
+        key_size: 4,
+        value_size,
+        max_entries,
+        flags,
+        extra: 0,
+        inner: None,
+        pinning: 0,
+        key_type: 0,
+        value_type: 0,
+        fields: Vec::new(),
+    }
+}
+
+pub fn prog_array(machine: &mut Machine, entries: u32) -> MapId {
+    let (maps, mut ctx) = machine.maps();
+    maps.create(&mut ctx, &map_spec(MapType::ProgArray, 4, entries, 0)).unwrap()
+}
+
+pub fn set_program(machine: &mut Machine, array: MapId, index: u32, prog: ProgId) {
+    let callee = TailCallee { prog, prog_type: ProgType::SchedCls, xdp_has_frags: false };
+    let (maps, _) = machine.maps();
+    maps.sys_update_reference(array, &index.to_le_bytes(), Reference::Program(callee), 0).unwrap();
 }

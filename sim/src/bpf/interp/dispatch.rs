@@ -103,11 +103,11 @@ fn execute<const TRACE: bool>(
             }
             macro_rules! go {
                 () => {{
-                    pc = pc.wrapping_add_signed(off as isize);
-                    origin = origin.wrapping_add_signed(off as isize);
                     if off < 0 {
                         check_fuel!();
                     }
+                    pc = pc.wrapping_add_signed(off as isize);
+                    origin = origin.wrapping_add_signed(off as isize);
                 }};
             }
             macro_rules! jump_if {
@@ -382,6 +382,7 @@ fn execute<const TRACE: bool>(
                             prog = target;
                             may_goto = 0;
                             machine.mem.pop_frame();
+                            machine.run.program_frame = machine.mem.frames();
                             let fp = machine.mem.push_frame().expect("one was just given back");
                             regs = [0; 16];
                             regs[1] = CTX_BASE;
@@ -398,9 +399,15 @@ fn execute<const TRACE: bool>(
                         Err(kind) => fault!(kind),
                     };
                     let callee_saved = [regs[6], regs[7], regs[8], regs[9]];
-                    let tail_calls = machine.run.tail_calls;
-                    let caller =
-                        Return { program: prog, pc, callee_saved, fp: regs[10], tail_calls, may_goto };
+                    let caller = Return {
+                        program: prog,
+                        pc,
+                        callee_saved,
+                        fp: regs[10],
+                        tail_calls: machine.run.tail_calls,
+                        may_goto,
+                        program_frame: machine.run.program_frame,
+                    };
                     machine.run.returns.push(caller);
                     regs[10] = fp;
                     may_goto = 0;
@@ -421,6 +428,7 @@ fn resume(run: &mut Run, release: Release, regs: &mut Regs) -> Return {
     if !release.tail_call_count_is_shared() {
         run.tail_calls = caller.tail_calls;
     }
+    run.program_frame = caller.program_frame;
     caller
 }
 

@@ -47,6 +47,7 @@ struct Return {
     fp: Addr,
     tail_calls: u32,
     may_goto: u32,
+    program_frame: u32,
 }
 
 /// The state of one run that callbacks and tail calls share.
@@ -57,6 +58,8 @@ pub(super) struct Run {
     insns: u64,
     /// Frames of guest memory that belong to runs below this one.
     first_frame: u32,
+    /// Frames below the running program: a program that was tail-called from a function begins on top of others.
+    program_frame: u32,
     returns: Vec<Return>,
     tail_calls: u32,
     callbacks: u32,
@@ -114,7 +117,8 @@ fn begin(
     args: [u64; 5],
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
-    let fresh = Run { fuel, first_frame: machine.mem.frames(), ..Run::default() };
+    let first_frame = machine.mem.frames();
+    let fresh = Run { fuel, first_frame, program_frame: first_frame, ..Run::default() };
     let outer = std::mem::replace(&mut machine.run, fresh);
     let result = dispatch::enter(machine, host, prog, pc, args);
     let run = std::mem::replace(&mut machine.run, outer);
@@ -134,7 +138,7 @@ fn entry(program: &Program, func: Addr) -> Result<usize, FaultKind> {
 
 /// Gives the program a frame; `r10` comes back.
 fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
-    if machine.mem.frames() - machine.run.first_frame == MAX_CALL_FRAMES {
+    if machine.mem.frames() - machine.run.program_frame == MAX_CALL_FRAMES {
         return Err(FaultKind::CallDepth);
     }
     machine.mem.push_frame().ok_or(FaultKind::CallDepth)

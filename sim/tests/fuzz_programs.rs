@@ -1,0 +1,144 @@
+//! Whatever bytes come as a program: an error or a run that ends, never a panic.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+
+use bpftwin_sim::bpf::asm;
+use bpftwin_sim::bpf::fault::FaultKind;
+use bpftwin_sim::bpf::interp;
+use bpftwin_sim::bpf::machine::Machine;
+use bpftwin_sim::bpf::map::MapId;
+use bpftwin_sim::bpf::mem::CTX_BASE;
+use bpftwin_sim::bpf::program::{Function, function_addr};
+use bpftwin_sim::uapi::Release;
+use bpftwin_sim::uapi::insn::{BPF_DW, BPF_IMM, BPF_LD, Slot};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use support::TestHost;
+
+const CASES: u32 = 150_000;
+const FUEL: u64 = 400;
+
+const EXIT: u64 = Slot { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 }.to_u64();
+
+/// Whether the instruction decodes with others around it.
+fn stands_alone(slot: u64) -> bool {
+    let mut slots = vec![EXIT; 24];
+    slots[8] = slot;
+    if is_wide(slot) {
+        slots[9] = 0;
+    }
+    support::program(slots, Vec::new()).is_ok()
+}
+
+fn is_wide(slot: u64) -> bool {
+    slot as u8 == BPF_LD | BPF_IMM | BPF_DW
+}
+
+/// Opcodes that exist, so that most programs get past decoding.
+fn codes() -> Vec<u8> {
+    let offset = Slot { off: -8, ..Slot::default() };
+    let swap = Slot { imm: 16, ..Slot::default() };
+    let forms = |code| [offset, swap, Slot::default()].map(|form| Slot { code, ..form }.to_u64());
+    (0..=u8::MAX).filter(|&code| forms(code).into_iter().any(stands_alone)).collect()
+}
+
+/// A function made of those of the slots that stand alone.
+fn function(slots: Vec<u64>) -> Vec<u64> {
+    let mut body = Vec::new();
+    for slot in slots.into_iter().filter(|&slot| stands_alone(slot)) {
+        body.push(slot);
+        if is_wide(slot) {
+            body.push(0);
+        }
+    }
+    body.push(EXIT);
+    body
+}
+
+fn slot(codes: Vec<u8>) -> impl Strategy<Value = u64> {
+    let code = prop_oneof![9 => prop::sample::select(codes), 1 => any::<u8>()];
+    let off = prop_oneof![4 => Just(0_i16), 2 => -4_i16..8, 1 => -520_i16..8, 1 => any::<i16>()];
+    let imm = prop_oneof![6 => Just(0), 3 => 0..16, 1 => Just(12), 1 => any::<i32>()];
+    // Fields that must be zero mostly are.
+    let src = prop_oneof![2 => Just(0_u8), 1 => 0_u8..11, 1 => Just(10), 1 => 0_u8..16];
+    let dst = prop_oneof![2 => Just(0_u8), 6 => 0_u8..10, 1 => 0_u8..16];
+    (code, dst, src, off, imm)
+        .prop_map(|(code, dst, src, off, imm)| Slot { code, dst, src, off, imm }.to_u64())
+}
+
+/// What a helper does with a program that means no good: calls it back.
+fn hostile(host: &mut TestHost, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+    if id.is_multiple_of(2) {
+        return interp::call(machine, host, function_addr(id % 8), args);
+    }
+    Ok(CTX_BASE)
+}
+
+/// Runs what decodes; tells how far it came.
+fn try_program(machine: &mut Machine, slots: Vec<u64>, functions: Vec<Function>) -> (bool, bool) {
+    let Ok(program) = support::program(slots, functions) else { return (false, false) };
+    machine.programs.clear();
+    let prog = machine.add_program(program);
+    support::set_program(machine, MapId(0), 0, prog);
+    let mut host = TestHost { helper: hostile, ..TestHost::default() };
+    let result = interp::run(machine, &mut host, prog, FUEL);
+    assert_eq!(machine.mem.frames(), 0);
+    match result {
+        Ok(ran) => {
+            assert!(ran.insns <= FUEL);
+            (true, true)
+        }
+        Err(fault) => {
+            assert!(!fault.to_string().is_empty());
+            (true, false)
+        }
+    }
+}
+
+#[test]
+fn no_program_makes_the_interpreter_panic() {
+    let codes = codes();
+    let body = prop::collection::vec(slot(codes.clone()), 1..16);
+    let second = prop::option::of(prop::collection::vec(slot(codes), 1..6));
+    let machine = RefCell::new(support::machine(Release::default()));
+    support::prog_array(&mut machine.borrow_mut(), 2);
+    let counts = Cell::new((0, 0));
+    TestRunner::new(config(CASES))
+        .run(&(body, second), |(main, second)| {
+            let mut slots = function(main);
+            let mut functions = Vec::new();
+            if let Some(second) = second {
+                functions.push(Function { name: "second".to_owned(), start_slot: slots.len() as u32 });
+                slots.extend(function(second));
+            }
+            let (decoded, returned) = try_program(&mut machine.borrow_mut(), slots, functions);
+            let (all, ended) = counts.get();
+            counts.set((all + u32::from(decoded), ended + u32::from(returned)));
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+    let (decoded, returned) = counts.get();
+    println!("{CASES} programs, {decoded} decoded, {returned} ran to their end");
+    assert!(decoded > 100_000 && returned > 50_000, "{decoded} decoded, {returned} returned");
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(20_000))]
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(slots: Vec<u64>, starts: Vec<u8>) {
+        let functions = starts.iter().map(|&s| Function { name: String::new(), start_slot: u32::from(s) }).collect();
+        let _ = support::program(slots, functions);
+    }
+
+    #[test]
+    fn no_text_makes_the_assembler_panic(text in "[rw0-9+*/=&|<> s()\\[\\]\\-;:.a-z\n]{0,60}") {
+        let _ = asm::assemble(&text);
+    }
+}
