@@ -6,6 +6,7 @@ mod decode;
 pub mod fault;
 pub mod insn;
 pub mod interp;
+pub mod link;
 pub mod load;
 pub mod machine;
 pub mod map;

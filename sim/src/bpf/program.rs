@@ -20,6 +20,8 @@ pub struct Image {
     pub prog_type: ProgType,
     /// `expected_attach_type`, where the section or the caller gives one.
     pub attach_type: Option<AttachType>,
+    /// Whether it knows packets in several buffers (`BPF_F_XDP_HAS_FRAGS`).
+    pub xdp_has_frags: bool,
     /// Whether the licence is GPL-compatible, which some helpers ask for.
     pub license_gpl: bool,
     /// 8-byte instruction slots as in the object file (little-endian `struct bpf_insn`): the main program first,

@@ -31,6 +31,16 @@ impl Release {
         }
     }
 
+    /// `LINUX_VERSION_CODE` of the kernel measured, `KERNEL_VERSION(a, b, c)` of `include/uapi/linux/version.h`.
+    pub const fn kernel_version(self) -> u32 {
+        let (major, minor, patch) = match self {
+            Self::V6_1 => (6, 1, 192),
+            Self::V6_12 => (6, 12, 117),
+            Self::V6_18 => (6, 18, 44),
+        };
+        (major << 16) + (minor << 8) + patch
+    }
+
     /// The series that describes a running kernel best: the newest one not newer than `uname -r`'s first two
     /// numbers. `None` for a kernel older than all of them or an unreadable release.
     pub fn of_uname(release: &str) -> Option<Self> {

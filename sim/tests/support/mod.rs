@@ -88,6 +88,7 @@ pub fn program(slots: Vec<u64>, functions: Vec<Function>) -> Result<Program, Dec
         name: "main".to_owned(),
         prog_type: ProgType::SchedCls,
         attach_type: None,
+        xdp_has_frags: false,
         license_gpl: true,
         slots,
         functions,

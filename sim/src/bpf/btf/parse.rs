@@ -173,7 +173,8 @@ fn enumeration64(at: &mut Cursor<'_>, size: u32, count: u32, signed: bool) -> Re
 
 fn enum_size(at: Cursor<'_>, size: u32) -> Result<u32, BtfError> {
     match size {
-        1 | 2 | 4 | 8 => Ok(size),
+        // A declaration without definition has 0.
+        0 | 1 | 2 | 4 | 8 => Ok(size),
         _ => Err(at.error(format!("enumeration of {size} bytes"))),
     }
 }

@@ -14,8 +14,6 @@ pub(crate) const LD_IMM64: u8 = 0x18;
 pub(crate) const CALL: u8 = 0x85;
 /// Source register of a call to a function, `BPF_PSEUDO_CALL`.
 pub(crate) const PSEUDO_CALL: u8 = 1;
-/// Source register of a function's address, `BPF_PSEUDO_FUNC`.
-const PSEUDO_FUNC: u8 = 4;
 
 /// The opcode of an instruction slot.
 pub(crate) const fn opcode(slot: u64) -> u8 {
@@ -212,8 +210,8 @@ impl Functions {
         if call || in_code {
             // A call counts slots and is one behind; an address counts bytes.
             let bytes = if call { value + (addend + 1) * 8 } else { value + addend };
-            if call && source(insn) != PSEUDO_CALL || !call && source(insn) != PSEUDO_FUNC {
-                return Err(format!("refers to \"{name}\", but the instruction names no function"));
+            if call && source(insn) != PSEUDO_CALL {
+                return Err(format!("refers to \"{name}\", but the instruction calls no function"));
             }
             let found = if bytes % 8 == 0 { self.beginning_at(section, bytes / 8) } else { None };
             let id = found.ok_or_else(|| format!("no function begins at {bytes:#x} from \"{name}\""))?;
@@ -258,13 +256,6 @@ impl Functions {
                         what: format!("calls instruction {to} of the section, where no function begins"),
                     })?;
                     resolved.push(Relocation { slot, target: Target::Call(id) });
-                }
-                if !relocated && opcode(insn) == LD_IMM64 && source(insn) == PSEUDO_FUNC {
-                    return Err(ObjectErrorKind::Relocation {
-                        section: function.section.to_string(),
-                        offset: u64::from(start + slot) * 8,
-                        what: "takes the address of a function and has no relocation".into(),
-                    });
                 }
                 slot += if opcode(insn) == LD_IMM64 { 2 } else { 1 };
                 while known.next_if(|&next| next < slot).is_some() {}

@@ -227,7 +227,7 @@ fn long_number(btf: &Btf, member: &Member) -> Result<u64, String> {
 }
 
 /// Ring sizes are rounded up to a page times a power of two (`adjust_ringbuf_sz`, libbpf.c), with pages of 4096 bytes.
-fn ring_size(size: u32) -> u32 {
+pub(crate) fn ring_size(size: u32) -> u32 {
     const PAGE: u32 = 4096;
     if size == 0 || size.is_multiple_of(PAGE) && (size / PAGE).is_power_of_two() {
         return size;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::bpf::btf::Btf;
 use crate::bpf::btf::ext::Ext;
-use crate::uapi::ProgType;
+use crate::uapi::{MapType, ProgType};
 
 impl Object {
     /// Reads an object file. `name` is its file name; what stands before the first dot of its last part becomes the
@@ -56,6 +56,9 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
         all.push(map);
     }
     all.extend(kconfig_map(name, types, &externs));
+    // Variables of an arena are in the arena map (`ARENA_SEC`, libbpf.c).
+    let arena = all.iter().position(|m| m.spec.map_type == MapType::Arena);
+    by_section.extend(named(".addr_space.1").zip(arena));
 
     let targets = Targets { maps_section, maps: &by_offset, data: &by_section, externs: &externs.by_symbol };
     for index in relocating(&elf, |target| elf.sections[target].kind == SectionKind::Code) {

@@ -27,6 +27,7 @@ pub fn program(kernel: &mut Kernel, prog_type: ProgType, text: &str) -> ProgId {
         name: "main".into(),
         prog_type,
         attach_type: None,
+        xdp_has_frags: false,
         license_gpl: true,
         slots: assembly.slots,
         functions: assembly.functions,

@@ -1,0 +1,201 @@
+//! Maps of an object: creating them and filling them.
+
+use std::collections::BTreeMap;
+
+use super::{Global, LoadError, LoadOptions, kconfig};
+use crate::bpf::machine::{Machine, ProgId};
+use crate::bpf::map::{CreateError, MapId, MapSpec, Reference, SpecialKind, TailCallee};
+use crate::bpf::object::{MapContents, Object, ObjectMap, ring_size};
+use crate::uapi::MapType;
+use crate::uapi::map::BPF_F_RDONLY_PROG;
+
+/// Creates every map, in the object's order, and fills all but prog arrays.
+pub(super) fn create(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+) -> Result<Vec<MapId>, LoadError> {
+    check_names(object, options)?;
+    let contents = contents(object, options, machine)?;
+    let mut ids = Vec::with_capacity(object.maps.len());
+    for map in &object.maps {
+        let spec = asked(&map.spec, options, machine.nr_cpus);
+        let (maps, mut ctx) = machine.maps();
+        let id = modelled(&spec).and_then(|()| {
+            maps.create(&mut ctx, &spec).map_err(|error| {
+                let map = spec.name.clone();
+                match error {
+                    CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
+                    CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
+                }
+            })
+        })?;
+        ids.push(id);
+    }
+    for ((map, &id), bytes) in object.maps.iter().zip(&ids).zip(&contents) {
+        match &map.contents {
+            MapContents::Empty | MapContents::Programs(_) => {}
+            MapContents::Section(_) => fill_section(machine, map, id, bytes)?,
+            MapContents::Maps(slots) => fill_map_of_maps(machine, object, &ids, map, id, slots)?,
+        }
+    }
+    Ok(ids)
+}
+
+fn check_names(object: &Object, options: &LoadOptions) -> Result<(), LoadError> {
+    let known = || object.maps.iter().map(|map| map.spec.name.as_str());
+    match options.max_entries.iter().find(|(name, _)| object.map(name).is_none()) {
+        Some((name, _)) => Err(LoadError::unknown(object, "map", name, known())),
+        None => Ok(()),
+    }
+}
+
+/// What is asked of the kernel for a map (`bpf_object__create_map`, libbpf.c).
+fn asked(spec: &MapSpec, options: &LoadOptions, nr_cpus: u32) -> MapSpec {
+    let mut spec = spec.clone();
+    if let Some(&(_, max_entries)) = options.max_entries.iter().rfind(|(name, _)| *name == spec.name) {
+        let ring = matches!(spec.map_type, MapType::Ringbuf | MapType::UserRingbuf);
+        spec.max_entries = if ring { ring_size(max_entries) } else { max_entries };
+    }
+    spec.inner = spec.inner.map(|inner| Box::new(asked(&inner, options, nr_cpus)));
+    match spec.map_type {
+        MapType::PerfEventArray if spec.max_entries == 0 => spec.max_entries = nr_cpus,
+        _ => {}
+    }
+    if takes_no_types(spec.map_type) {
+        (spec.key_type, spec.value_type) = (0, 0);
+    }
+    spec
+}
+
+/// Map types for which libbpf leaves the types of keys and values out, since kernels refuse them.
+const fn takes_no_types(map_type: MapType) -> bool {
+    matches!(
+        map_type,
+        MapType::PerfEventArray
+            | MapType::CgroupArray
+            | MapType::StackTrace
+            | MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::Devmap
+            | MapType::DevmapHash
+            | MapType::Cpumap
+            | MapType::Xskmap
+            | MapType::Sockmap
+            | MapType::Sockhash
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::Arena
+    )
+}
+
+fn modelled(spec: &MapSpec) -> Result<(), LoadError> {
+    let other = spec.fields.iter().find(|field| field.kind == SpecialKind::Other);
+    match other {
+        Some(field) => Err(LoadError::NotModelled {
+            map: spec.name.clone(),
+            what: format!(
+                "its value has a kernel pointer, list, tree or work queue at byte {}",
+                field.offset
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of each data section, with the caller's variables and the kernel's configuration in them.
+fn contents(object: &Object, options: &LoadOptions, machine: &Machine) -> Result<Vec<Vec<u8>>, LoadError> {
+    let mut contents = Vec::with_capacity(object.maps.len());
+    for map in &object.maps {
+        contents.push(match &map.contents {
+            MapContents::Section(_) if map.spec.name == ".kconfig" => {
+                kconfig::contents(object, options, machine.release, map.spec.value_size as usize)?
+            }
+            MapContents::Section(bytes) => bytes.clone(),
+            _ => Vec::new(),
+        });
+    }
+    for Global { section, offset, value } in &options.globals {
+        let is_data = |map: &ObjectMap| matches!(map.contents, MapContents::Section(_));
+        let index = object.maps.iter().position(|map| is_data(map) && map.spec.name == *section);
+        let index = index.ok_or_else(|| {
+            let known = object.maps.iter().filter(|map| is_data(map)).map(|map| map.spec.name.as_str());
+            LoadError::unknown(object, "data section", section, known)
+        })?;
+        let size = object.maps[index].spec.value_size as usize;
+        let end = (*offset as usize).checked_add(value.len()).filter(|&end| end <= size);
+        let end = end.ok_or_else(|| LoadError::Global {
+            section: section.clone(),
+            size,
+            offset: *offset,
+            len: value.len(),
+        })?;
+        let bytes = &mut contents[index];
+        bytes.resize(bytes.len().max(end), 0);
+        bytes[*offset as usize..end].copy_from_slice(value);
+    }
+    Ok(contents)
+}
+
+/// `bpf_object__populate_internal_map`, libbpf.c.
+fn fill_section(machine: &mut Machine, map: &ObjectMap, id: MapId, bytes: &[u8]) -> Result<(), LoadError> {
+    let (maps, mut ctx) = machine.maps();
+    let filled = if bytes.is_empty() {
+        Ok(())
+    } else {
+        let mut value = bytes.to_vec();
+        value.resize(map.spec.value_size as usize, 0);
+        maps.sys_update(&mut ctx, id, &[0; 4], &value, 0)
+    };
+    let read_only = map.spec.flags & BPF_F_RDONLY_PROG != 0;
+    let frozen = filled.and_then(|()| if read_only { maps.sys_freeze(id) } else { Ok(()) });
+    frozen.map_err(|errno| LoadError::Contents {
+        map: map.spec.name.clone(),
+        key: 0,
+        what: errno.to_string(),
+    })
+}
+
+fn fill_map_of_maps(
+    machine: &mut Machine,
+    object: &Object,
+    ids: &[MapId],
+    map: &ObjectMap,
+    id: MapId,
+    slots: &[(u32, String)],
+) -> Result<(), LoadError> {
+    for (key, name) in slots {
+        let fail = |what: String| LoadError::Contents { map: map.spec.name.clone(), key: *key, what };
+        let inner = object.maps.iter().position(|m| m.spec.name == *name);
+        let inner = inner.ok_or_else(|| fail(format!("there is no map \"{name}\"")))?;
+        machine
+            .maps
+            .sys_update_reference(id, &key.to_le_bytes(), Reference::Map(ids[inner]), 0)
+            .map_err(|errno| fail(format!("storing map \"{name}\" fails with {errno}")))?;
+    }
+    Ok(())
+}
+
+/// `bpf_object_init_prog_arrays`, libbpf.c.
+pub(super) fn fill_prog_arrays(
+    machine: &mut Machine,
+    object: &Object,
+    ids: &[MapId],
+    programs: &BTreeMap<String, ProgId>,
+) -> Result<(), LoadError> {
+    for (map, &id) in object.maps.iter().zip(ids) {
+        let MapContents::Programs(slots) = &map.contents else { continue };
+        for (key, name) in slots {
+            let fail = |what: String| LoadError::Contents { map: map.spec.name.clone(), key: *key, what };
+            let prog = programs.get(name);
+            let &prog = prog.ok_or_else(|| fail(format!("program \"{name}\" is not loaded; load it too")))?;
+            let spec = object.program(name).ok_or_else(|| fail(format!("there is no program \"{name}\"")))?;
+            let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
+            machine
+                .maps
+                .sys_update_reference(id, &key.to_le_bytes(), Reference::Program(callee), 0)
+                .map_err(|errno| fail(format!("storing program \"{name}\" fails with {errno}")))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Object → running: creates an object's maps in a [`Machine`], links and loads its programs.
+//!
+//! The order is that of `bpf_object__load` (`tools/lib/bpf/libbpf.c`, v6.12): maps with their contents, programs, then
+//! prog arrays. A load that fails leaves behind what it had made.
+
+mod error;
+mod kconfig;
+mod maps;
+mod program;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::LoadError;
+
+use std::collections::BTreeMap;
+
+use crate::bpf::link::link;
+use crate::bpf::machine::{Machine, ProgId};
+use crate::bpf::map::MapId;
+use crate::bpf::object::{Line, Object, ProgramSpec};
+use crate::uapi::ProgType;
+
+/// How to load an object.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Entry points to load, by name; `None`: those whose section does not begin with `?`.
+    pub programs: Option<Vec<String>>,
+    /// Global variables to overwrite before the maps are created, in this order.
+    pub globals: Vec<Global>,
+    /// Maps to give another `max_entries`, by name.
+    pub max_entries: Vec<(String, u32)>,
+    /// `CONFIG_*` options of the kernel spoken as, for `__kconfig` variables, with values as in `/boot/config`: `y`, `n`,
+    /// `m`, a number, or a string in double quotes.
+    pub kconfig: Vec<(String, String)>,
+    /// `LINUX_KERNEL_VERSION`, as `KERNEL_VERSION(a, b, c)`; `None`: [`Release::kernel_version`].
+    ///
+    /// [`Release::kernel_version`]: crate::uapi::Release::kernel_version
+    pub kernel_version: Option<u32>,
+}
+
+/// A global variable's new initial value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Global {
+    /// The section: `.rodata`, `.data`, `.bss`, `.rodata.name`.
+    pub section: String,
+    /// Byte offset inside the section.
+    pub offset: u32,
+    /// The new bytes.
+    pub value: Vec<u8>,
+}
+
+/// What loading an object made.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Loaded {
+    /// Every map of the object, by the names of [`MapSpec`](crate::bpf::map::MapSpec).
+    pub maps: BTreeMap<String, MapId>,
+    /// Every program loaded, by its C name.
+    pub programs: BTreeMap<String, ProgId>,
+    /// Weak kernel symbols that programs use and the simulated kernel has not: programs see address 0.
+    pub absent: Vec<String>,
+}
+
+/// A call to a helper in a program about to be loaded.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct HelperUse<'a> {
+    /// The entry point's name.
+    pub program: &'a str,
+    /// Its type.
+    pub prog_type: ProgType,
+    /// The helper's number.
+    pub helper: u32,
+    /// The call, counted in slots of the linked program.
+    pub slot: u32,
+    /// The C line.
+    pub line: Option<&'a Line>,
+}
+
+/// Says whether a program may call a helper; the error says why not, in words.
+pub type HelperCheck<'a> = dyn Fn(&HelperUse<'_>) -> Result<(), String> + 'a;
+
+/// Loads `object` into `machine`.
+pub fn load(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+    helpers: &HelperCheck<'_>,
+) -> Result<Loaded, LoadError> {
+    let programs = selected(object, options)?;
+    let ids = maps::create(machine, object, options)?;
+    let mut loaded = Loaded::default();
+    for program in programs {
+        let linked = program::Linking { machine, object, helpers, maps: &ids, program };
+        let (image, absent) = linked.resolve(link(object, program))?;
+        loaded.absent.extend(absent);
+        let id = program::add(machine, program, image)?;
+        loaded.programs.insert(program.name.clone(), id);
+    }
+    loaded.absent.sort();
+    loaded.absent.dedup();
+    maps::fill_prog_arrays(machine, object, &ids, &loaded.programs)?;
+    loaded.maps = object.maps.iter().map(|map| map.spec.name.clone()).zip(ids).collect();
+    Ok(loaded)
+}
+
+/// The entry points to load, in the object's order.
+fn selected<'a>(object: &'a Object, options: &LoadOptions) -> Result<Vec<&'a ProgramSpec>, LoadError> {
+    let Some(names) = &options.programs else {
+        return Ok(object.programs.iter().filter(|program| program.autoload).collect());
+    };
+    if let Some(name) = names.iter().find(|name| object.program(name).is_none()) {
+        let known = object.programs.iter().map(|program| program.name.as_str());
+        return Err(LoadError::unknown(object, "program", name, known));
+    }
+    Ok(object.programs.iter().filter(|program| names.contains(&program.name)).collect())
+}
