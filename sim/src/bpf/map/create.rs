@@ -93,6 +93,7 @@ pub(super) fn create(
         }
         MapType::Hash | MapType::PercpuHash => {
             check_hash(&spec)?;
+            check_buckets(&spec)?;
             Box::new(Hash::create(ctx, id, &spec))
         }
         MapType::LruHash | MapType::LruPercpuHash => {
@@ -109,6 +110,7 @@ pub(super) fn create(
             }
             check_hash(&spec)?;
             check_inner(spec.inner.as_deref().ok_or(Errno::EBADF)?)?;
+            check_buckets(&spec)?;
             Box::new(HashOfMaps::create(ctx, &spec))
         }
         MapType::LpmTrie => {
@@ -174,7 +176,7 @@ fn check_hash(spec: &MapSpec) -> Result<(), Errno> {
     {
         return Err(Errno::E2BIG);
     }
-    check_buckets(spec)
+    Ok(())
 }
 
 /// `kernel/bpf/hashtab.c: htab_map_alloc`, v6.12: the bytes of all buckets are counted in 32 bits.
