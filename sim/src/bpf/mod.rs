@@ -13,6 +13,7 @@ pub mod map;
 pub mod mem;
 pub mod object;
 pub mod program;
+pub mod uses;
 pub mod vectors;
 
 pub use fault::{Fault, FaultKind};

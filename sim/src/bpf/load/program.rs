@@ -4,7 +4,7 @@ use super::{HelperCheck, HelperUse, LoadError};
 use crate::bpf::link::Linked;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::{MapId, TailCallee};
-use crate::bpf::object::functions::{CALL, immediate, source};
+use crate::bpf::object::functions::{CALL, immediate, opcode, source};
 use crate::bpf::object::{ExternKind, Object, ProgramSpec, Relocation, Target, describe_core};
 use crate::bpf::program::{Image, Program};
 use crate::uapi::{MapType, ProgType};
@@ -157,7 +157,7 @@ impl Linking<'_> {
     fn check_helpers(&self, linked: &Linked) -> Result<(), LoadError> {
         for (slot, insn) in linked.instructions() {
             let helper = immediate(insn);
-            if insn as u8 != CALL || source(insn) != 0 || helper >= POISON_CALL_KFUNC_BASE {
+            if opcode(insn) != CALL || source(insn) != 0 || helper >= POISON_CALL_KFUNC_BASE {
                 continue;
             }
             let used = HelperUse {
