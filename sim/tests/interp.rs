@@ -205,6 +205,7 @@ fn faults_say_where() {
         name: "main".to_owned(),
         prog_type: ProgType::Xdp,
         attach_type: None,
+        xdp_has_frags: false,
         license_gpl: true,
         slots: code.slots,
         functions: code.functions,
