@@ -1,0 +1,288 @@
+//! The pieces random programs are made of.
+
+use bpftwin_sim::net::helper::{Arg, Helper, rows};
+use bpftwin_sim::uapi::ProgType;
+use bpftwin_sim::uapi::helper::id;
+use proptest::prelude::*;
+
+/// Steps in one program at most.
+pub const MOST: usize = 6;
+/// Bytes of memory each step has to itself.
+pub const SCRATCH: usize = 64;
+
+/// One step. Its result goes to its own 8 bytes, what memory it needs is its own [`SCRATCH`] bytes.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A helper; pointers are filled in.
+    Call {
+        /// `BPF_FUNC_*`.
+        helper: u32,
+        /// Its name.
+        name: &'static str,
+        /// What it takes.
+        args: &'static [Arg],
+        /// Numbers for those that are numbers.
+        numbers: Vec<i64>,
+        /// What its memory holds before.
+        memory: Vec<u8>,
+    },
+    /// Reads a context field.
+    Load {
+        /// Byte offset.
+        offset: u32,
+        /// Bytes: 1, 2, 4 or 8.
+        size: u32,
+    },
+    /// Writes a context field of 4 bytes.
+    Store {
+        /// Byte offset.
+        offset: u32,
+        /// What to write.
+        value: i32,
+    },
+    /// Reads a byte of the packet, after the check the verifier wants.
+    Peek {
+        /// From the packet's start.
+        offset: u16,
+    },
+    /// Writes a byte of the packet, after the check the verifier wants.
+    Poke {
+        /// From the packet's start.
+        offset: u16,
+        /// What to write.
+        value: u8,
+    },
+}
+
+/// Helpers whose result nobody can foretell, or that do something to the world: time, random numbers, sockets' cookies,
+/// a hash with a secret seed, cgroups of the caller, sockets that must be released.
+const LEFT_OUT: [u32; 15] = [
+    id::get_hash_recalc,
+    id::ktime_get_ns,
+    id::ktime_get_boot_ns,
+    id::ktime_get_coarse_ns,
+    id::ktime_get_tai_ns,
+    id::jiffies64,
+    id::get_prandom_u32,
+    id::get_socket_cookie,
+    id::skb_cgroup_id,
+    id::skb_ancestor_cgroup_id,
+    id::get_numa_node_id,
+    id::clone_redirect,
+    id::sk_lookup_tcp,
+    id::sk_lookup_udp,
+    id::skc_lookup_tcp,
+];
+
+/// The helpers these programs can call: those whose arguments are numbers, the context and memory.
+pub fn callable(prog_type: ProgType) -> impl Iterator<Item = &'static Helper> {
+    let plain = |arg: &Arg| {
+        matches!(
+            arg,
+            Arg::Any
+                | Arg::Ctx
+                | Arg::Mem
+                | Arg::MemOrNull
+                | Arg::MemOut
+                | Arg::Size
+                | Arg::SizeOrZero
+                | Arg::Fixed(0..=64)
+        )
+    };
+    rows().filter(move |row| {
+        row.types.contains(prog_type) && !LEFT_OUT.contains(&row.id) && row.args.iter().all(plain)
+    })
+}
+
+/// Numbers that mean something: offsets around headers, lengths around limits, single flags, protocols, and anything.
+fn numbers() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => 0..6i64,
+        4 => 0..100i64,
+        2 => prop::sample::select(vec![14i64, 20, 24, 34, 38, 40, 50, 54, 60, 74, 128, 1500, 3520, 3712, 65535]),
+        2 => (0..16u32).prop_map(|bit| 1i64 << bit),
+        2 => (0..8u32, 0..8u32).prop_map(|(a, b)| 1i64 << a | 1 << b),
+        1 => prop::sample::select(vec![0x0008i64, 0xdd86, 0x0800, 0x86dd, 0x0081, 0xa888, 0x8100, 0x88a8]),
+        2 => -40..0i64,
+        1 => any::<i32>().prop_map(i64::from),
+    ]
+}
+
+fn memory() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![2 => Just(0u8), 1 => 0..5u8, 1 => any::<u8>()], SCRATCH)
+}
+
+fn calls(prog_type: ProgType) -> impl Strategy<Value = Step> {
+    let rows: Vec<_> = callable(prog_type).map(|row| (row.id, row.name(), row.args)).collect();
+    let sizes =
+        prop_oneof![2 => 1..=SCRATCH as i64, 1 => prop::sample::select(vec![4i64, 8, 20, 24, 28, 44, 64])];
+    let all_numbers = proptest::collection::vec((numbers(), sizes, prop::bool::weighted(0.2)), 5);
+    (prop::sample::select(rows), all_numbers, memory()).prop_map(|((helper, name, args), numbers, memory)| {
+        let numbers = args
+            .iter()
+            .zip(numbers)
+            .map(|(arg, (any, size, zero))| match arg {
+                Arg::Size => size,
+                Arg::SizeOrZero => {
+                    if zero {
+                        0
+                    } else {
+                        size
+                    }
+                }
+                _ => any,
+            })
+            .collect();
+        Step::Call { helper, name, args, numbers, memory }
+    })
+}
+
+/// `offset`s of `struct __sk_buff` or `struct xdp_md` every program of the type may read, 4 bytes each, whose value does
+/// not depend on the machine.
+fn readable(prog_type: ProgType) -> Vec<u32> {
+    match prog_type {
+        ProgType::Xdp => vec![12, 16],
+        // len, pkt_type, mark, queue_mapping, protocol, vlan_*, priority, ingress_ifindex, ifindex, cb[], hash.
+        ProgType::SocketFilter => vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 64, 68],
+        _ => vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 64, 68, 160, 164, 176],
+    }
+}
+
+fn writable(prog_type: ProgType) -> Vec<u32> {
+    match prog_type {
+        ProgType::SchedCls | ProgType::SchedAct => vec![8, 12, 32, 44, 48, 52, 64, 72],
+        ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit | ProgType::CgroupSkb => vec![8, 32, 48, 64],
+        ProgType::SocketFilter => vec![48, 56, 64],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether programs of this type may look at packet bytes, and write them.
+fn direct(prog_type: ProgType) -> (bool, bool) {
+    match prog_type {
+        ProgType::SocketFilter => (false, false),
+        ProgType::CgroupSkb | ProgType::LwtIn | ProgType::LwtOut => (true, false),
+        _ => (true, true),
+    }
+}
+
+fn step(prog_type: ProgType) -> BoxedStrategy<Step> {
+    let loads = prop::sample::select(readable(prog_type)).prop_map(|offset| Step::Load { offset, size: 4 });
+    let mut choices = vec![(8, calls(prog_type).boxed()), (2, loads.boxed())];
+    let stores = writable(prog_type);
+    if !stores.is_empty() {
+        let stores = (prop::sample::select(stores), numbers());
+        choices.push((
+            2,
+            stores.prop_map(|(offset, value)| Step::Store { offset, value: value as i32 }).boxed(),
+        ));
+    }
+    let (peek, poke) = direct(prog_type);
+    let offset = prop_oneof![Just(0u16), 0..80u16, 0..300u16];
+    if peek {
+        choices.push((1, offset.clone().prop_map(|offset| Step::Peek { offset }).boxed()));
+    }
+    if poke {
+        choices.push((
+            1,
+            (offset, any::<u8>()).prop_map(|(offset, value)| Step::Poke { offset, value }).boxed(),
+        ));
+    }
+    prop::strategy::Union::new_weighted(choices).boxed()
+}
+
+/// Whole programs.
+pub fn steps(prog_type: ProgType) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(prog_type), 1..=MOST)
+}
+
+impl Step {
+    /// Its instructions: the context is in r6, the results in r7. `first` and `second` are the offsets of the packet's
+    /// start and end in the context.
+    fn assemble(&self, index: usize, (first, second): (u32, u32)) -> String {
+        let scratch = MOST * 8 + index * SCRATCH;
+        let packet = |offset: u16, access: &str| {
+            format!(
+                "r0 = -1; r2 = *(u32 *)(r6 + {first}); r3 = *(u32 *)(r6 + {second}); r4 = r2; r4 += {}; \
+                 if r4 > r3 goto past{index}; {access}\npast{index}:",
+                u32::from(offset) + 1
+            )
+        };
+        let body = match self {
+            Self::Call { helper, args, numbers, .. } => {
+                let mut text = String::new();
+                // Where the next piece of memory lies: two pieces must not be one.
+                let mut at = scratch;
+                for (register, (arg, number)) in (1..).zip(args.iter().zip(numbers)) {
+                    text += &match arg {
+                        Arg::Ctx => format!("r{register} = r6\n"),
+                        Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::Fixed(_) => {
+                            let half = args.iter().filter(|arg| is_memory(arg)).count() > 1;
+                            let place = at;
+                            at += if half { SCRATCH / 2 } else { SCRATCH };
+                            format!("r{register} = r7; r{register} += {place}\n")
+                        }
+                        _ => format!("r{register} = {}\n", *number as i32),
+                    };
+                }
+                format!("{text}call {helper}")
+            }
+            Self::Load { offset, size } => format!("r0 = *(u{} *)(r6 + {offset})", size * 8),
+            Self::Store { offset, value } => format!("r0 = {value}; *(u32 *)(r6 + {offset}) = r0"),
+            Self::Peek { offset } => packet(*offset, &format!("r0 = *(u8 *)(r2 + {offset})")),
+            Self::Poke { offset, value } => {
+                packet(*offset, &format!("r0 = {value}; *(u8 *)(r2 + {offset}) = r0"))
+            }
+        };
+        format!("{body}\n*(u64 *)(r7 + {}) = r0\n", index * 8)
+    }
+
+    /// What its memory holds before the program runs.
+    fn memory(&self) -> &[u8] {
+        if let Self::Call { memory, .. } = self { memory } else { &[] }
+    }
+}
+
+fn is_memory(arg: &Arg) -> bool {
+    matches!(arg, Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::Fixed(_))
+}
+
+/// Bytes of the one map value a program writes its results to.
+pub const RESULTS: usize = MOST * (8 + SCRATCH);
+
+/// The value before the program runs.
+pub fn initial(steps: &[Step]) -> Vec<u8> {
+    let mut value = vec![0; RESULTS];
+    for (index, step) in steps.iter().enumerate() {
+        let at = MOST * 8 + index * SCRATCH;
+        value[at..at + step.memory().len()].copy_from_slice(step.memory());
+    }
+    value
+}
+
+/// The program, after r7 has been set to the map value.
+pub fn assembly(prog_type: ProgType, steps: &[Step]) -> String {
+    let window = if prog_type == ProgType::Xdp { (0, 4) } else { (76, 80) };
+    let body: String = steps.iter().enumerate().map(|(index, step)| step.assemble(index, window)).collect();
+    format!("{body}r0 = {}; exit", if prog_type == ProgType::CgroupSkb { 1 } else { 7 })
+}
+
+/// The program in words.
+pub fn listing(steps: &[Step]) -> String {
+    let line = |step: &Step| match step {
+        Step::Call { name, args, numbers, .. } => {
+            let args: Vec<_> = args
+                .iter()
+                .zip(numbers)
+                .map(|(arg, number)| match arg {
+                    Arg::Any | Arg::Size | Arg::SizeOrZero => format!("{number:#x}"),
+                    Arg::Ctx => "ctx".into(),
+                    _ => "memory".into(),
+                })
+                .collect();
+            format!("bpf_{name}({})", args.join(", "))
+        }
+        other => format!("{other:?}"),
+    };
+    steps.iter().map(line).collect::<Vec<_>>().join("\n")
+}
