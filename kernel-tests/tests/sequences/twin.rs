@@ -133,6 +133,7 @@ impl Twin {
             prog_type: question.prog_type,
             attach_type: None,
             license_gpl: true,
+            xdp_has_frags: false,
             slots: [&load_value(0, value as u32, (value >> 32) as u32), slots].concat(),
             functions: Vec::new(),
             lines: Vec::new(),
