@@ -55,8 +55,8 @@ pub enum Step {
 }
 
 /// Helpers whose result nobody can foretell, or that do something to the world: time, random numbers, sockets' cookies,
-/// a hash with a secret seed, cgroups of the caller, sockets that must be released.
-const LEFT_OUT: [u32; 15] = [
+/// a hash with a secret seed, cgroups of the caller. And those that want more of a number than the table says.
+const LEFT_OUT: [u32; 20] = [
     id::get_hash_recalc,
     id::ktime_get_ns,
     id::ktime_get_boot_ns,
@@ -69,9 +69,14 @@ const LEFT_OUT: [u32; 15] = [
     id::skb_ancestor_cgroup_id,
     id::get_numa_node_id,
     id::clone_redirect,
+    id::trace_printk,
     id::sk_lookup_tcp,
     id::sk_lookup_udp,
     id::skc_lookup_tcp,
+    id::sk_assign,
+    id::spin_lock,
+    id::spin_unlock,
+    id::strncmp,
 ];
 
 /// The helpers these programs can call: those whose arguments are numbers, the context and memory.
@@ -137,6 +142,9 @@ fn calls(prog_type: ProgType) -> impl Strategy<Value = Step> {
     })
 }
 
+/// `tstamp` of `struct __sk_buff`.
+const TSTAMP: u32 = 152;
+
 /// `offset`s of `struct __sk_buff` or `struct xdp_md` every program of the type may read, 4 bytes each, whose value does
 /// not depend on the machine.
 fn readable(prog_type: ProgType) -> Vec<u32> {
@@ -144,7 +152,10 @@ fn readable(prog_type: ProgType) -> Vec<u32> {
         ProgType::Xdp => vec![12, 16],
         // len, pkt_type, mark, queue_mapping, protocol, vlan_*, priority, ingress_ifindex, ifindex, cb[], hash.
         ProgType::SocketFilter => vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 64, 68],
-        _ => vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 64, 68, 160, 164, 176],
+        ProgType::SchedCls | ProgType::SchedAct => {
+            vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 64, 68, 72, TSTAMP, 160, 164, 176]
+        }
+        _ => vec![0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 64, 68, 164, 176],
     }
 }
 
@@ -167,7 +178,15 @@ fn direct(prog_type: ProgType) -> (bool, bool) {
 }
 
 fn step(prog_type: ProgType) -> BoxedStrategy<Step> {
-    let loads = prop::sample::select(readable(prog_type)).prop_map(|offset| Step::Load { offset, size: 4 });
+    let narrow = prop::sample::select(vec![4u32, 4, 2, 1]);
+    let loads = (prop::sample::select(readable(prog_type)), narrow).prop_map(move |(offset, narrow)| {
+        let size = match (prog_type, offset) {
+            (_, TSTAMP) => 8,
+            (ProgType::Xdp, _) => 4,
+            _ => narrow,
+        };
+        Step::Load { offset, size }
+    });
     let mut choices = vec![(8, calls(prog_type).boxed()), (2, loads.boxed())];
     let stores = writable(prog_type);
     if !stores.is_empty() {
@@ -210,22 +229,18 @@ impl Step {
         };
         let body = match self {
             Self::Call { helper, args, numbers, .. } => {
-                let mut text = String::new();
-                // Where the next piece of memory lies: two pieces must not be one.
-                let mut at = scratch;
-                for (register, (arg, number)) in (1..).zip(args.iter().zip(numbers)) {
-                    text += &match arg {
-                        Arg::Ctx => format!("r{register} = r6\n"),
-                        Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::Fixed(_) => {
-                            let half = args.iter().filter(|arg| is_memory(arg)).count() > 1;
-                            let place = at;
-                            at += if half { SCRATCH / 2 } else { SCRATCH };
-                            format!("r{register} = r7; r{register} += {place}\n")
-                        }
-                        _ => format!("r{register} = {}\n", *number as i32),
-                    };
-                }
-                format!("{text}call {helper}")
+                // Two pieces of memory must not be one.
+                let pieces = args.iter().filter(|arg| is_memory(arg)).count().max(1);
+                let mut places = (scratch..).step_by(SCRATCH / pieces);
+                let mut load = |arg: &Arg, number: i64| match arg {
+                    Arg::Ctx => "r6".to_owned(),
+                    arg if is_memory(arg) => format!("r7; r{{}} += {}", places.next().expect("endless")),
+                    _ => (number as i32).to_string(),
+                };
+                let loads = (1..).zip(args.iter().zip(numbers)).map(|(register, (arg, &number))| {
+                    format!("r{register} = {}\n", load(arg, number).replace("{}", &register.to_string()))
+                });
+                format!("{}call {helper}", loads.collect::<Vec<_>>().concat())
             }
             Self::Load { offset, size } => format!("r0 = *(u{} *)(r6 + {offset})", size * 8),
             Self::Store { offset, value } => format!("r0 = {value}; *(u32 *)(r6 + {offset}) = r0"),

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use bpftwin_conformance::bytes::Bytes;
 use bpftwin_kernel_tests::sys::{
     self, Errno, Map, Netlink, Prog, ProgLoad, pin_to_cpu, possible_cpus, unshare_network,
 };
@@ -26,7 +27,7 @@ pub struct Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| Bytes(bytes.to_vec());
         match &self.outcome {
             Ok((retval, data, ctx)) => {
                 write!(f, "\n retval {retval}\n data {} {}\n ctx {}", data.len(), hex(data), hex(ctx))?;
@@ -78,12 +79,12 @@ impl Twin {
             .slots;
         TWIN.with(|twin| {
             let twin = twin.get_or_init(Self::new);
-            let kernel = twin.on_kernel(question, &slots)?;
+            let kernel = Self::on_kernel(question, &slots)?;
             Ok((twin.on_simulator(question, &slots)?, kernel))
         })
     }
 
-    fn on_kernel(&self, question: &Question, slots: &[u64]) -> Result<Answer, TestCaseError> {
+    fn on_kernel(question: &Question, slots: &[u64]) -> Result<Answer, TestCaseError> {
         let map = Map::new(MapType::Array as u32, 4, RESULTS as u32, 1, 0).expect("creates");
         map.update(&[0; 4], &initial(&question.steps), 0).expect("sets");
         let insns = [&load_value(BPF_PSEUDO_MAP_VALUE, map.raw(), 0), slots].concat();
