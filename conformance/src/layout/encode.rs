@@ -51,7 +51,13 @@ impl Encoder {
         }
         match (layout, &node.kind) {
             (_, Kind::Str(text)) if layout.in6_addr() => {
-                let octets: Ipv6Addr = text.parse().map_err(|_| wrong("an IPv6 address", node))?;
+                let octets: Ipv6Addr = text.parse().map_err(|_| {
+                    let mistake = wrong("an IPv6 address", node);
+                    match text.parse::<Ipv4Addr>() {
+                        Ok(v4) => mistake.help(format!("in its mapped form, {v4} is ::ffff:{v4}")),
+                        Err(_) => mistake,
+                    }
+                })?;
                 self.write(at, &octets.octets());
             }
             (Layout::Int { size, sense }, _) => {

@@ -1,5 +1,6 @@
 //! How the bytes of a C type are named, shown and written: what BTF says, ready for use.
 
+mod btf;
 mod encode;
 mod leaf;
 

@@ -75,13 +75,17 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(File)
 }
 
-fn name_of(file: &str) -> String {
-    let base = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    base.strip_suffix(".toml").unwrap_or(base).to_owned()
+/// A scenario's name, given its file's: the path from the last folder called `scenarios`, else the file's own name;
+/// without `.toml`.
+pub fn name_of(file: &str) -> String {
+    let parts: Vec<&str> = file.split(['/', '\\']).collect();
+    let after = parts[..parts.len() - 1].iter().rposition(|folder| *folder == "scenarios");
+    let name = parts[after.map_or(parts.len() - 1, |at| at + 1)..].join("/");
+    name.strip_suffix(".toml").unwrap_or(&name).to_owned()
 }
 
 /// A parser's error as a mistake: serde says `` unknown field `x`, expected one of `a`, `b` ``.
-fn of_toml(error: &toml::de::Error, text: &str) -> Mistake {
+pub(crate) fn of_toml(error: &toml::de::Error, text: &str) -> Mistake {
     let span = error.span().unwrap_or(0..0);
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -102,4 +106,23 @@ fn of_toml(error: &toml::de::Error, text: &str) -> Mistake {
         message
     };
     Mistake::new(What::Syntax(what), &span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_depend_on_where_one_stands() {
+        for (file, name) in [
+            ("my-first.toml", "my-first"),
+            ("a/b/my-first.toml", "my-first"),
+            ("conformance/scenarios/veth/arp.toml", "veth/arp"),
+            ("/x/scenarios/scenarios/arp.toml", "arp"),
+            ("scenarios.toml", "scenarios"),
+            ("scenarios/odd", "odd"),
+        ] {
+            assert_eq!(name_of(file), name);
+        }
+    }
 }

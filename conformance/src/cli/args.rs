@@ -1,0 +1,150 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use bpftwin_conformance::ledger::Date;
+use bpftwin_conformance::suite::PlaneName;
+use bpftwin_sim::uapi::Release;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+const AFTER: &str = "\
+Exit codes: 0 pass; 1 a check failed or a golden is stale; 2 bad usage or scenario; 3 planes diverged; 69 a plane cannot \
+be asked; 70 internal bug; 77 nothing ran.";
+
+/// The same BPF object, the same packets, a simulator and a real kernel, one comparison.
+#[derive(Parser, Debug)]
+#[command(name = "bpftwin", version, after_help = AFTER, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Global {
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Only failures and the summary; twice: the exit code alone
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub quiet: u8,
+    /// Every failing packet, with hexdumps
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Colours; `auto` honours NO_COLOR
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    Human,
+    /// One object per line
+    Json,
+    Junit,
+    /// Annotations for GitHub Actions
+    Github,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run scenarios, the bundled ones if no file is given
+    Run(Selection),
+    /// Run scenarios on the simulator and on a kernel, and compare field by field
+    Compare(Selection),
+    /// Run scenario files on the kernel and keep what it did as goldens beside them
+    Record(Record),
+    /// What an object file holds, and whether the simulator has all it needs
+    Objects(Objects),
+    /// What this machine can do, and why not
+    Doctor,
+    /// The JSON Schema of scenario files, for editors
+    Schema,
+    /// A completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// A new scenario, commented, that passes `check`
+    New(New),
+    /// Read scenarios and look up every name, without running
+    Check(Files),
+}
+
+#[derive(Args, Debug)]
+pub struct Selection {
+    /// Scenario files, folders of them, or parts of scenarios' names
+    #[arg(value_name = "FILE|FOLDER|NAME", value_hint = ValueHint::AnyPath)]
+    pub what: Vec<String>,
+    /// The planes, separated by commas: sim, prog-run
+    #[arg(long, value_delimiter = ',', value_parser = plane)]
+    pub plane: Vec<PlaneName>,
+    /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
+    #[arg(long, value_name = "6.1|6.12|6.18")]
+    pub as_kernel: Option<Release>,
+    /// How many scenarios run at a time; all processors if not given
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Write inputs and outputs as a capture for Wireshark
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pcapng: Option<PathBuf>,
+    /// Known differences, instead of the bundled ledger
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ledger: Option<PathBuf>,
+    /// The day the ledger is judged on; today if not given
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<Date>,
+}
+
+#[derive(Args, Debug)]
+pub struct Record {
+    /// Scenario files or folders of them
+    #[arg(required = true, value_hint = ValueHint::AnyPath)]
+    pub what: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Objects {
+    /// An object file, or `datapath:NAME`
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub file: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Files {
+    /// Scenario files or folders of them
+    #[arg(required = true, value_hint = ValueHint::AnyPath)]
+    pub what: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct New {
+    /// The scenario's name; NAME.toml is written
+    pub name: String,
+    /// An object file of yours, or `datapath:NAME`
+    #[arg(long, default_value = "datapath:veth", value_hint = ValueHint::FilePath)]
+    pub object: String,
+    /// One of its programs; needed if it has several
+    #[arg(long)]
+    pub program: Option<String>,
+    /// A capture whose packets run through it
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub pcap: Option<String>,
+}
+
+fn plane(text: &str) -> Result<PlaneName, String> {
+    match text {
+        "sim" => Ok(PlaneName::Sim),
+        "prog-run" => Ok(PlaneName::ProgRun),
+        "netns" => Err("not yet: plane netns comes with the topology form; there are: sim, prog-run".into()),
+        _ => Err("there are: sim, prog-run".into()),
+    }
+}

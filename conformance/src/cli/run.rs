@@ -1,0 +1,161 @@
+//! `bpftwin run` and `bpftwin compare`.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bpftwin_conformance::bundled;
+use bpftwin_conformance::ledger::{Date, Ledger};
+use bpftwin_conformance::report::human::Look;
+use bpftwin_conformance::report::{github, human, json, junit, pcapng};
+use bpftwin_conformance::suite::{CaseReport, Exit, Item, PlaneName, Settings, Status, exit, run as run_one};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Format, Selection};
+use super::{Stop, Terminal, mistakes, select};
+
+/// Runs the selection; `planes` if none are named.
+pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> Result<Exit, Stop> {
+    let items = select::select(&selection.what)?;
+    let settings = settings(selection, planes)?;
+    let look = Look {
+        color: terminal.color,
+        verbosity: i8::try_from(terminal.global.verbose).unwrap_or(i8::MAX)
+            - i8::try_from(terminal.global.quiet).unwrap_or(i8::MAX),
+    };
+    let start = Instant::now();
+    match terminal.global.format {
+        Format::Human if look.verbosity >= 0 => terminal.out(&human::banner(&settings, items.len(), look))?,
+        Format::Json => terminal.out(&json::begin(&settings, items.len()))?,
+        _ => {}
+    }
+    let reports = all(terminal, &items, &settings, selection.jobs, look)?;
+    let exit = exit(&reports);
+    match terminal.global.format {
+        Format::Human => terminal.out(&conclusion(&reports, &settings, start.elapsed(), look))?,
+        Format::Json => terminal.out(&json::end(&reports, exit))?,
+        Format::Junit => terminal.out(&junit::xml(&reports, &settings))?,
+        Format::Github => {}
+    }
+    if let Some(file) = &selection.pcapng {
+        std::fs::write(file, pcapng::capture(&reports))
+            .map_err(|error| Stop::unavailable(format!("cannot write {}: {error}", file.display())))?;
+    }
+    Ok(exit)
+}
+
+fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, Stop> {
+    let mut planes: Vec<PlaneName> =
+        if selection.plane.is_empty() { default.to_vec() } else { selection.plane.clone() };
+    planes.sort_unstable();
+    planes.dedup();
+    let (name, text) = match &selection.ledger {
+        None => (bundled::LEDGER_FILE.to_owned(), bundled::LEDGER.to_owned()),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Stop::usage(format!("cannot read {}: {error}", file.display())))?;
+            (file.to_string_lossy().into_owned(), text)
+        }
+    };
+    let ledger = Ledger::parse(&name, &text).map_err(|wrong| Stop::usage(wrong.to_string()))?;
+    let today = selection.date.unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Date::from_unix_days(since.as_secs() / 86_400)
+    });
+    Ok(Settings { planes, as_kernel: selection.as_kernel, ledger, today })
+}
+
+/// Runs every scenario, several at a time, and reports them in order as soon as they are done.
+fn all(
+    terminal: &Terminal,
+    items: &[Item],
+    settings: &Settings,
+    jobs: Option<u16>,
+    look: Look,
+) -> Result<Vec<CaseReport>, Stop> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.map_or(processors, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let progress = progress(terminal, items.len());
+    let failed = Mutex::new(None);
+    let mut done: Vec<Option<(CaseReport, Duration)>> = items.iter().map(|_| None).collect();
+    let mut shown = 0;
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let start = Instant::now();
+                    let report = run_one(item, settings);
+                    if sender.send((index, report, start.elapsed())).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (index, report, took) in receiver {
+            done[index] = Some((report, took));
+            while let Some(Some((report, took))) = done.get(shown) {
+                shown += 1;
+                let said = progress.suspend(|| say(terminal, report, *took, look));
+                progress.inc(1);
+                if let Err(stop) = said {
+                    // The workers run out of scenarios; nobody listens any more.
+                    next.store(items.len(), Ordering::Relaxed);
+                    failed.lock().expect("nothing panics while it is held").get_or_insert(stop);
+                }
+            }
+        }
+    });
+    progress.finish_and_clear();
+    match failed.into_inner().expect("nothing panics while it is held") {
+        Some(stop) => Err(stop),
+        None => Ok(done.into_iter().flatten().map(|(report, _)| report).collect()),
+    }
+}
+
+/// One scenario's part of the report.
+fn say(terminal: &Terminal, report: &CaseReport, took: Duration, look: Look) -> Result<(), Stop> {
+    match terminal.global.format {
+        Format::Human if look.verbosity >= 0 => terminal.out(&human::line(report, took, look)),
+        Format::Json => terminal.out(&json::scenario(report)),
+        Format::Github => terminal.out(&github::annotations(report)),
+        Format::Human | Format::Junit => Ok(()),
+    }
+}
+
+fn conclusion(reports: &[CaseReport], settings: &Settings, took: Duration, look: Look) -> String {
+    if look.verbosity < -1 {
+        return String::new();
+    }
+    let mut out = String::new();
+    for report in reports {
+        let part = match &report.status {
+            Status::Mistaken(wrong) => mistakes::render(wrong, look.color),
+            _ => human::failure(report, settings, look),
+        };
+        if !part.is_empty() {
+            out.push('\n');
+            out.push_str(&part);
+        }
+    }
+    out + &human::summary(reports, took, look)
+}
+
+/// A bar on standard error, if that is a terminal and nobody asked for quiet.
+fn progress(terminal: &Terminal, len: usize) -> ProgressBar {
+    let wanted = terminal.global.format == Format::Human && terminal.global.quiet == 0;
+    if !wanted || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len}").expect("the template is fixed");
+    ProgressBar::new(len as u64).with_style(style)
+}

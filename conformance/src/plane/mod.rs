@@ -1,0 +1,26 @@
+//! Where a case runs.
+
+pub mod kernel;
+pub mod sim;
+
+use crate::case::Case;
+use crate::observation::Report;
+
+/// Runs cases.
+pub trait Plane: Sync {
+    /// `sim` or `prog-run`.
+    fn name(&self) -> &'static str;
+
+    /// Runs `case`. An error is trouble with the plane, never a result.
+    fn run(&self, case: &Case) -> Result<Report, Unavailable>;
+}
+
+/// A plane that cannot be asked.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+#[error("{why}")]
+pub struct Unavailable {
+    /// What is missing or broken.
+    pub why: String,
+    /// What to do about it.
+    pub advice: String,
+}

@@ -1,0 +1,376 @@
+//! Plane `sim`: the simulator in this process, doing what `bpftwin-kernel` does on a kernel.
+
+use std::net::IpAddr;
+
+use bpftwin_sim::bpf::load::{self, Global, LoadError, LoadOptions, Loaded};
+use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
+use bpftwin_sim::bpf::object::Object;
+use bpftwin_sim::net::{Config, Kernel, Room, TestRun, helper, network};
+use bpftwin_sim::uapi::map::{BPF_F_RDONLY_PROG, BPF_F_WRONLY};
+use bpftwin_sim::uapi::{MapType, ProgType, Release};
+
+use super::{Plane, Unavailable};
+use crate::bytes::Bytes;
+use crate::case::{Case, MapValue, MapWrite, Network, RouteKind, Run};
+use crate::observation::{
+    Begin, Decline, End, MapChange, Observation, Outcome, Record, Report, RunSeen, Unread,
+};
+
+/// `BPF_F_TEST_XDP_LIVE_FRAMES` of `include/uapi/linux/bpf.h`.
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+
+/// The simulator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SimPlane {
+    /// The kernel spoken as.
+    pub release: Release,
+    /// Possible CPUs.
+    pub nr_cpus: u32,
+    /// The CPU programs run on.
+    pub cpu: u32,
+}
+
+impl Default for SimPlane {
+    fn default() -> Self {
+        Self { release: Release::default(), nr_cpus: 2, cpu: 0 }
+    }
+}
+
+impl Plane for SimPlane {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn run(&self, case: &Case) -> Result<Report, Unavailable> {
+        let declined = |reason| Report::Declined(Decline { reason, log: String::new() });
+        Ok(match Simulation::start(self, case) {
+            Err(reason) => declined(reason),
+            Ok(mut simulation) => match simulation.observe(case) {
+                Err(reason) => declined(reason),
+                Ok((runs, end)) => {
+                    let kernel = self.release.name().to_owned();
+                    let begin = Begin { plane: "sim".into(), kernel, nr_cpus: self.nr_cpus, cpu: self.cpu };
+                    Report::Seen(Box::new(Observation { begin, runs, end }))
+                }
+            },
+        })
+    }
+}
+
+struct Simulation<'a> {
+    kernel: Kernel,
+    objects: Vec<(&'a str, Object, Loaded)>,
+    /// Object, map, id: sorted by the names.
+    maps: Vec<(&'a str, String, MapId)>,
+}
+
+impl<'a> Simulation<'a> {
+    fn start(plane: &SimPlane, case: &'a Case) -> Result<Self, String> {
+        let config = Config {
+            release: plane.release,
+            cpu: plane.cpu,
+            nr_cpus: plane.nr_cpus,
+            network: network_of(&case.network)?,
+            ..Config::default()
+        };
+        let mut kernel = Kernel::new(&config);
+        let mut objects = Vec::new();
+        for image in &case.objects {
+            let object = Object::parse(&image.name, &image.elf).map_err(|error| error.to_string())?;
+            let options = LoadOptions {
+                programs: (!image.programs.is_empty()).then(|| image.programs.clone()),
+                globals: image
+                    .globals
+                    .iter()
+                    .map(|g| Global {
+                        section: g.section.clone(),
+                        offset: g.offset,
+                        value: g.value.0.clone(),
+                    })
+                    .collect(),
+                ..LoadOptions::default()
+            };
+            let loaded = load(&mut kernel, &object, &options).map_err(|error| error.to_string())?;
+            objects.push((image.name.as_str(), object, loaded));
+        }
+        let mut maps: Vec<_> = objects
+            .iter()
+            .flat_map(|(object, _, loaded)| loaded.maps.iter().map(|(name, id)| (*object, name.clone(), *id)))
+            .collect();
+        maps.sort();
+        let mut simulation = Self { kernel, objects, maps };
+        for write in &case.maps {
+            simulation.write(write)?;
+        }
+        let nr_cpus = plane.nr_cpus;
+        simulation
+            .kernel
+            .machine
+            .maps
+            .open_perf_buffers(nr_cpus)
+            .map_err(|errno| format!("opening perf buffers: {errno}"))?;
+        simulation.kernel.machine.maps.track(true);
+        Ok(simulation)
+    }
+
+    fn object(&self, name: &str) -> Result<(&Object, &Loaded), String> {
+        let found = self.objects.iter().find(|(known, ..)| *known == name);
+        found.map(|(_, object, loaded)| (object, loaded)).ok_or_else(|| format!("there is no object {name}"))
+    }
+
+    fn map(&self, object: &str, map: &str) -> Result<MapId, String> {
+        let id = self.object(object)?.1.maps.get(map).copied();
+        id.ok_or_else(|| format!("{object} has no map {map}"))
+    }
+
+    fn write(&mut self, write: &MapWrite) -> Result<(), String> {
+        let id = self.map(&write.object, &write.map)?;
+        let reference = match &write.value {
+            MapValue::Bytes(_) => None,
+            MapValue::Map(inner) => Some(Reference::Map(self.map(&write.object, inner)?)),
+            MapValue::Program(name) => {
+                let (object, loaded) = self.object(&write.object)?;
+                let missing = || format!("program {name} of {} is not loaded", write.object);
+                let prog = loaded.programs.get(name).copied().ok_or_else(missing)?;
+                let spec = object.program(name).ok_or_else(missing)?;
+                let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
+                Some(Reference::Program(callee))
+            }
+        };
+        let machine = &mut self.kernel.machine;
+        let done = match (reference, &write.value) {
+            (Some(reference), _) => machine.maps.sys_update_reference(id, &write.key, reference, 0),
+            (None, MapValue::Bytes(bytes)) => {
+                let spec = machine.maps.spec(id);
+                let size = spec.sys_value_size(machine.nr_cpus);
+                let per_cpu = size != spec.value_size as usize;
+                let mut value = bytes.0.clone();
+                if per_cpu {
+                    value.resize(value.len().next_multiple_of(8), 0);
+                    value = value.repeat(machine.nr_cpus as usize);
+                }
+                let (maps, mut ctx) = split(machine);
+                maps.sys_update(&mut ctx, id, &write.key, &value, 0)
+            }
+            (None, _) => unreachable!("a reference was made of everything but bytes"),
+        };
+        let place = format!("{}:{}[{}]", write.object, write.map, write.key);
+        done.map_err(|errno| format!("{place}: BPF_MAP_UPDATE_ELEM: {errno}"))
+    }
+
+    fn observe(&mut self, case: &Case) -> Result<(Vec<RunSeen>, End), String> {
+        let mut runs = Vec::with_capacity(case.runs.len());
+        for (index, run) in case.runs.iter().enumerate() {
+            let (outcome, line) = self.run(run)?;
+            let (maps, records) = (self.changes(), self.records());
+            runs.push(RunSeen { index, outcome, maps, records, line });
+        }
+        let end = self.end(runs.len());
+        Ok((runs, end))
+    }
+
+    fn run(&mut self, run: &Run) -> Result<(Outcome, Option<String>), String> {
+        let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
+        let prog = prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))?;
+        let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
+        // Where the kernel insists on no room at all.
+        let live = prog_type == ProgType::Xdp && run.flags & BPF_F_TEST_XDP_LIVE_FRAMES != 0;
+        let no_data = live || prog_type == ProgType::SkLookup;
+        let test = TestRun {
+            data_in: &run.data,
+            ctx_in: &run.ctx,
+            repeat: run.repeat,
+            flags: run.flags,
+            data_out: if no_data { Room::Nothing } else { Room::Whole },
+            ctx_out: if live { Room::Nothing } else { Room::Whole },
+            ..TestRun::default()
+        };
+        Ok(match self.kernel.prog_test_run(prog, &test) {
+            Ok(Ok(out)) => {
+                let outcome =
+                    Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() };
+                (outcome, None)
+            }
+            Ok(Err(errno)) => (Outcome::Errno(errno.raw()), None),
+            Err(fault) => {
+                let line = fault.line.as_ref().map(ToString::to_string);
+                let regs: Vec<String> =
+                    fault.regs.iter().enumerate().map(|(i, r)| format!("r{i}={r:#x}")).collect();
+                (Outcome::Fault(format!("{fault}\n{}", regs.join(" "))), line)
+            }
+        })
+    }
+
+    fn name_of(&self, id: MapId) -> Option<(&'a str, &str)> {
+        self.maps.iter().find(|(.., known)| *known == id).map(|(object, map, _)| (*object, map.as_str()))
+    }
+
+    fn changes(&mut self) -> Vec<MapChange> {
+        let (maps, mut ctx) = split(&mut self.kernel.machine);
+        let changes = maps.changes(&mut ctx);
+        let mut out = Vec::with_capacity(changes.len());
+        for change in changes {
+            let spec = self.kernel.machine.maps.spec(change.map);
+            if !matches!(when(spec.map_type, spec.flags), When::EachRun) || change.before == change.after {
+                continue;
+            }
+            let Some((object, map)) = self.name_of(change.map) else { continue };
+            out.push(MapChange {
+                object: object.to_owned(),
+                map: map.to_owned(),
+                key: change.key.into(),
+                value: change.after.map(Bytes),
+            });
+        }
+        out.sort_by(|a, b| (&a.object, &a.map, &a.key).cmp(&(&b.object, &b.map, &b.key)));
+        out
+    }
+
+    fn records(&mut self) -> Vec<Record> {
+        let mut records: Vec<_> = self
+            .kernel
+            .machine
+            .maps
+            .drain()
+            .into_iter()
+            .filter_map(|record| {
+                let (object, map) = self.name_of(record.map)?;
+                Some(Record { object: object.to_owned(), map: map.to_owned(), data: record.data.into() })
+            })
+            .collect();
+        // Stable: records of one map keep their order.
+        records.sort_by(|a, b| (&a.object, &a.map).cmp(&(&b.object, &b.map)));
+        records
+    }
+
+    fn end(&mut self, runs: usize) -> End {
+        let mut end = End { runs, maps: Vec::new(), unread: Vec::new() };
+        for (object, map, id) in &self.maps {
+            let (object, map) = ((*object).to_owned(), map.clone());
+            let (maps, mut ctx) = split(&mut self.kernel.machine);
+            let spec = maps.spec(*id);
+            let array = matches!(spec.map_type, MapType::Array | MapType::PercpuArray);
+            if let When::Never(reason) = when(spec.map_type, spec.flags) {
+                end.unread.push(Unread { object, map, reason: reason.to_owned() });
+                continue;
+            }
+            let mut elements = maps.dump(&mut ctx, *id);
+            elements.retain(|(_, value)| !array || value.iter().any(|byte| *byte != 0));
+            elements.sort();
+            end.maps.extend(elements.into_iter().map(|(key, value)| MapChange {
+                object: object.clone(),
+                map: map.clone(),
+                key: key.into(),
+                value: Some(value.into()),
+            }));
+        }
+        end
+    }
+}
+
+/// Loads an object into a simulated kernel, which knows the helpers of its table.
+pub fn load(kernel: &mut Kernel, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    load::load(&mut kernel.machine, object, options, &|usage| helper::check(usage.prog_type, usage.helper))
+}
+
+/// The maps and where their operations happen.
+fn split(machine: &mut bpftwin_sim::bpf::Machine) -> (&mut bpftwin_sim::bpf::map::Maps, MapCtx<'_>) {
+    let ctx = MapCtx {
+        mem: &mut machine.mem,
+        cpu: machine.cpu,
+        nr_cpus: machine.nr_cpus,
+        release: machine.release,
+    };
+    (&mut machine.maps, ctx)
+}
+
+/// When a map's elements are looked at: the same answer as a kernel's system calls allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum When {
+    EachRun,
+    End,
+    Never(&'static str),
+}
+
+const fn when(map_type: MapType, flags: u32) -> When {
+    if flags & BPF_F_WRONLY != 0 {
+        return When::Never("BPF_F_WRONLY: user space may not read it");
+    }
+    match map_type {
+        MapType::Array
+        | MapType::PercpuArray
+        | MapType::Hash
+        | MapType::PercpuHash
+        | MapType::LruHash
+        | MapType::LruPercpuHash
+        | MapType::LpmTrie => {
+            if flags & BPF_F_RDONLY_PROG == 0 {
+                When::EachRun
+            } else {
+                When::End
+            }
+        }
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => When::End,
+        MapType::Ringbuf | MapType::PerfEventArray => When::Never("its records are reported run by run"),
+        MapType::ProgArray => When::Never("it gives program ids, which differ on every load"),
+        MapType::ArrayOfMaps | MapType::HashOfMaps => {
+            When::Never("it gives map ids, which differ on every load")
+        }
+        MapType::Queue | MapType::Stack => When::Never("only its next element can be read"),
+        MapType::BloomFilter => When::Never("a bloom filter only answers whether a value is in it"),
+        _ => When::Never("its elements are kernel objects or have no order to read them in"),
+    }
+}
+
+fn network_of(network: &Network) -> Result<network::Network, String> {
+    let mut out = network::Network::default();
+    for device in &network.devices {
+        let mut made = network::Device::ethernet(&device.name, device.ifindex, mac(&device.mac)?);
+        made.mtu = device.mtu;
+        made.forwarding = device.forwarding;
+        made.addresses = device.addresses.iter().map(|a| prefix(a)).collect::<Result<_, _>>()?;
+        out.devices.push(made);
+    }
+    let ifindex = |name: &str| match out.devices.iter().find(|d| d.name == name) {
+        Some(device) => Ok(device.ifindex),
+        None if name == "lo" => Ok(network::LOOPBACK),
+        None => Err(format!("there is no device {name}")),
+    };
+    let mut routes = Vec::new();
+    for route in &network.routes {
+        routes.push(network::Route {
+            to: prefix(&route.to)?,
+            kind: match route.kind {
+                RouteKind::Unicast => network::RouteKind::Unicast,
+                RouteKind::Blackhole => network::RouteKind::Blackhole,
+                RouteKind::Unreachable => network::RouteKind::Unreachable,
+                RouteKind::Prohibit => network::RouteKind::Prohibit,
+            },
+            via: route.via.as_deref().map(address).transpose()?,
+            ifindex: route.dev.as_deref().map_or(Ok(0), ifindex)?,
+        });
+    }
+    let mut neighbours = Vec::new();
+    for neighbour in &network.neighbours {
+        neighbours.push(network::Neighbour {
+            address: address(&neighbour.address)?,
+            mac: mac(&neighbour.mac)?,
+            ifindex: ifindex(&neighbour.dev)?,
+        });
+    }
+    (out.routes, out.neighbours) = (routes, neighbours);
+    Ok(out)
+}
+
+fn mac(bytes: &Bytes) -> Result<[u8; 6], String> {
+    bytes.0.as_slice().try_into().map_err(|_| format!("{bytes} is not a MAC address"))
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{text} is not an address"))
+}
+
+fn prefix(text: &str) -> Result<(IpAddr, u8), String> {
+    let (to, length) = text.split_once('/').ok_or_else(|| format!("{text} has no prefix length"))?;
+    Ok((address(to)?, length.parse().map_err(|_| format!("{text} has no prefix length"))?))
+}

@@ -1,0 +1,183 @@
+//! A scenario into a case: every name looked up, every file read, every value in bytes.
+
+mod frame;
+mod library;
+mod maps;
+mod network;
+pub mod objects;
+mod run;
+
+pub use library::Library;
+pub use maps::{ElementCheck, MapCheck, Want};
+pub use run::{RecordCheck, RunExpect};
+
+use crate::case::Case;
+use crate::compare::IgnoreRule;
+use crate::scenario::mistake::{Mistake, Mistakes, What};
+use crate::scenario::model::File;
+use crate::scenario::{Form, Scenario};
+use crate::shape::Shape;
+use objects::Objects;
+use run::Around;
+
+/// A case with what it means and what is expected of it.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// What planes are asked.
+    pub case: Case,
+    /// What its bytes mean.
+    pub shape: Shape,
+    /// One per run.
+    pub expects: Vec<RunExpect>,
+    /// After the last run.
+    pub last: Vec<MapCheck>,
+    /// Fields that are not compared between planes.
+    pub ignores: Vec<IgnoreRule>,
+    /// The fewest fields a comparison must cover.
+    pub require: u64,
+}
+
+/// Why a scenario is no case.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It is wrong.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    /// It is right, and nothing here can run it.
+    #[error("not yet: {0}")]
+    NotYet(String),
+}
+
+/// Resolves a scenario with the files of `library`.
+pub fn resolve(scenario: &Scenario, library: &Library) -> Result<Resolved, Refusal> {
+    match &scenario.form {
+        Form::Topology(_, parts) => Err(Refusal::NotYet(format!(
+            "a scenario with {} is of the topology form, which no plane runs; the program form (`[[packet]]`) runs",
+            parts.iter().map(|part| format!("[[{part}]]")).collect::<Vec<_>>().join(", ")
+        ))),
+        Form::Program(file) => {
+            let mut mistakes = Vec::new();
+            let resolved = program(scenario, file, library, &mut mistakes);
+            if mistakes.is_empty() {
+                return Ok(resolved);
+            }
+            mistakes.sort_by_key(|m| (m.span.start, m.span.end));
+            Err(Mistakes { file: scenario.file.clone(), text: scenario.text.clone(), list: mistakes }.into())
+        }
+    }
+}
+
+fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut Vec<Mistake>) -> Resolved {
+    let header = &file.scenario;
+    let objects = Objects::open(header, library, mistakes);
+    // Without every object, names would be called unknown that are not.
+    let all_open = objects.opened.len() == header.objects.len();
+    let network = file.network.as_ref().map(|n| network::network(n, mistakes)).unwrap_or_default();
+    if header.objects.is_empty() {
+        mistakes.push(Mistake::new(What::Choice("the scenario has no object".into()), &header.title.span));
+    }
+    if file.packet.is_empty() {
+        mistakes.push(
+            Mistake::new(What::Nothing("the scenario sends no packet".into()), &header.title.span)
+                .help("add a [[packet]] with `pkt`, `hex` or `pcap`"),
+        );
+    }
+    let mut case = Case {
+        name: scenario.name.clone(),
+        objects: Vec::new(),
+        maps: Vec::new(),
+        network: network.clone(),
+        runs: Vec::new(),
+    };
+    let mut expects = Vec::new();
+    let mut last = Vec::new();
+    if all_open {
+        case.objects = objects.images(header, mistakes);
+        case.maps = maps::contents(&file.map, &objects, library, mistakes);
+        if let Some(program) = &header.program
+            && let Err(mistake) = objects.program(program)
+        {
+            mistakes.push(mistake);
+        }
+        let before = mistakes.len();
+        let program = header.program.as_ref();
+        let inputs = Vec::new();
+        let mut around = Around { objects: &objects, library, program, network: &network, inputs };
+        for (number, packet) in file.packet.iter().enumerate() {
+            for (run, expect) in around.packet(number, packet, mistakes) {
+                case.runs.push(run);
+                expects.push(expect);
+            }
+        }
+        // A wrong `[scenario] program` is said once, not once per packet; so is a mistake of a capture's packets.
+        let mut new = mistakes.split_off(before);
+        new.retain(|mistake| !mistakes.contains(mistake));
+        new.dedup();
+        mistakes.append(&mut new);
+        if let Some(expect) = &file.expect {
+            last = maps::expected(&expect.map, &objects, mistakes);
+        }
+    }
+    if let Some(expect) = &file.expect {
+        for span in expect.pcap.iter().map(|p| &p.span).chain(expect.maps.keys().map(|k| &k.span)) {
+            let what = "`pcap` and `maps` belong to the topology form".to_owned();
+            mistakes.push(Mistake::new(What::Choice(what), span).help("write [[expect.map]] with `entries`"));
+        }
+    }
+    let mut ignores: Vec<IgnoreRule> = Vec::new();
+    for ignore in &file.ignore {
+        if ignore.reason.trim().is_empty() {
+            let what = format!("{} is ignored without a reason", ignore.field.value);
+            mistakes.push(Mistake::new(What::Value(what), &ignore.reason.span));
+        }
+        let rule = IgnoreRule { field: ignore.field.value.clone(), reason: ignore.reason.value.clone() };
+        if ignores.iter().any(|known| known.field == rule.field) {
+            let name = rule.field.clone();
+            mistakes.push(Mistake::new(What::Duplicate { what: "ignored field", name }, &ignore.field.span));
+        }
+        ignores.push(rule);
+    }
+    let shape = objects.shape;
+    if all_open {
+        check_ignores(file, &shape, mistakes);
+    }
+    let require = header.require.as_ref().map_or(0, |n| n.value);
+    Resolved { case, shape, expects, last, ignores, require }
+}
+
+/// An ignored field must be one: a typo would be compared and never agree, or be ignored for nothing.
+fn check_ignores(file: &File, shape: &Shape, mistakes: &mut Vec<Mistake>) {
+    for ignore in &file.ignore {
+        let field = ignore.field.as_str();
+        let Some((kind, rest)) = field.split_once(':') else { continue };
+        let fields = |prefix: String, leaves: &[crate::layout::Leaf]| -> Vec<String> {
+            std::iter::once(prefix.clone())
+                .chain(leaves.iter().map(|l| format!("{prefix}{}", l.path)))
+                .collect()
+        };
+        let mut known = Vec::new();
+        for (object, of) in &shape.objects {
+            for (map, of) in &of.maps {
+                let name = shape.map_name(object, map);
+                known.extend(fields(format!("map:{name}"), &of.value.leaves));
+                if let Some(record) = &of.record {
+                    known.extend(fields(format!("record:{name}"), &record.leaves));
+                } else if of.map_type.kernel_name().ends_with("BUF")
+                    || of.map_type.kernel_name().ends_with("EVENT_ARRAY")
+                {
+                    known.push(format!("record:{name}"));
+                }
+            }
+        }
+        let rule = IgnoreRule { field: field.to_owned(), reason: String::new() };
+        let _ = (kind, rest);
+        if !known.iter().any(|name| rule.covers(name)) {
+            mistakes.push(Mistake::unknown(
+                "field",
+                field,
+                &ignore.field.span,
+                known.iter().map(String::as_str),
+            ));
+        }
+    }
+}
