@@ -2,6 +2,7 @@
 //! on random packets. Whatever either side can see must be equal. Needs root.
 
 mod step;
+mod store;
 mod twin;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -5,8 +5,10 @@ use bpftwin_sim::uapi::ProgType;
 use bpftwin_sim::uapi::helper::id;
 use proptest::prelude::*;
 
+use crate::store::SHAPES;
+
 /// Steps in one program at most.
-pub const MOST: usize = 6;
+pub const MOST: usize = 10;
 /// Bytes of memory each step has to itself.
 pub const SCRATCH: usize = 64;
 
@@ -25,6 +27,8 @@ pub enum Step {
         numbers: Vec<i64>,
         /// What its memory holds before.
         memory: Vec<u8>,
+        /// The map, by its index in [`SHAPES`].
+        map: Option<usize>,
     },
     /// Reads a context field.
     Load {
@@ -56,7 +60,7 @@ pub enum Step {
 
 /// Helpers whose result nobody can foretell, or that do something to the world: time, random numbers, sockets' cookies,
 /// a hash with a secret seed, cgroups of the caller. And those that want more of a number than the table says.
-const LEFT_OUT: [u32; 20] = [
+const LEFT_OUT: [u32; 21] = [
     id::get_hash_recalc,
     id::ktime_get_ns,
     id::ktime_get_boot_ns,
@@ -77,9 +81,10 @@ const LEFT_OUT: [u32; 20] = [
     id::spin_lock,
     id::spin_unlock,
     id::strncmp,
+    id::ringbuf_reserve,
 ];
 
-/// The helpers these programs can call: those whose arguments are numbers, the context and memory.
+/// The helpers these programs can call: those whose arguments are numbers, the context, memory and maps.
 pub fn callable(prog_type: ProgType) -> impl Iterator<Item = &'static Helper> {
     let plain = |arg: &Arg| {
         matches!(
@@ -92,11 +97,23 @@ pub fn callable(prog_type: ProgType) -> impl Iterator<Item = &'static Helper> {
                 | Arg::Size
                 | Arg::SizeOrZero
                 | Arg::Fixed(0..=64)
+                | Arg::Map(_)
+                | Arg::Key
+                | Arg::Value
+                | Arg::ValueOut
         )
     };
     rows().filter(move |row| {
-        row.types.contains(prog_type) && !LEFT_OUT.contains(&row.id) && row.args.iter().all(plain)
+        let known = row.args.iter().all(plain) && (maps_for(row.args).is_none_or(|maps| !maps.is_empty()));
+        row.types.contains(prog_type) && !LEFT_OUT.contains(&row.id) && known
     })
+}
+
+/// The maps a helper takes, if it takes one.
+fn maps_for(args: &[Arg]) -> Option<Vec<usize>> {
+    let types = args.iter().find_map(|arg| if let Arg::Map(types) = arg { Some(types) } else { None })?;
+    let fits = |index: &usize| types.is_empty() || types.contains(&SHAPES[*index].map_type);
+    Some((0..SHAPES.len()).filter(fits).collect())
 }
 
 /// Numbers that mean something: offsets around headers, lengths around limits, single flags, protocols, and anything.
@@ -122,7 +139,14 @@ fn calls(prog_type: ProgType) -> impl Strategy<Value = Step> {
     let sizes =
         prop_oneof![2 => 1..=SCRATCH as i64, 1 => prop::sample::select(vec![4i64, 8, 20, 24, 28, 44, 64])];
     let all_numbers = proptest::collection::vec((numbers(), sizes, prop::bool::weighted(0.2)), 5);
-    (prop::sample::select(rows), all_numbers, memory()).prop_map(|((helper, name, args), numbers, memory)| {
+    let questions = (prop::sample::select(rows), all_numbers, memory(), any::<prop::sample::Index>());
+    questions.prop_map(|((helper, name, args), numbers, mut memory, choice)| {
+        if args.contains(&Arg::Key) {
+            // Few keys, so that programs meet an element twice; of a trie, few prefix lengths.
+            memory[0] &= 3;
+            memory[1..4].fill(0);
+        }
+        let map = maps_for(args).map(|maps| maps[choice.index(maps.len())]);
         let numbers = args
             .iter()
             .zip(numbers)
@@ -138,7 +162,7 @@ fn calls(prog_type: ProgType) -> impl Strategy<Value = Step> {
                 _ => any,
             })
             .collect();
-        Step::Call { helper, name, args, numbers, memory }
+        Step::Call { helper, name, args, numbers, memory, map }
     })
 }
 
@@ -228,7 +252,7 @@ impl Step {
             )
         };
         let body = match self {
-            Self::Call { helper, args, numbers, .. } => {
+            Self::Call { helper, args, numbers, map, .. } => {
                 // Two pieces of memory must not be one.
                 let pieces = args.iter().filter(|arg| is_memory(arg)).count().max(1);
                 let mut places = (scratch..).step_by(SCRATCH / pieces);
@@ -238,9 +262,22 @@ impl Step {
                     _ => (number as i32).to_string(),
                 };
                 let loads = (1..).zip(args.iter().zip(numbers)).map(|(register, (arg, &number))| {
+                    if let (Arg::Map(_), Some(map)) = (arg, map) {
+                        return map_slots(register, *map);
+                    }
                     format!("r{register} = {}\n", load(arg, number).replace("{}", &register.to_string()))
                 });
-                format!("{}call {helper}", loads.collect::<Vec<_>>().concat())
+                let loads = loads.collect::<Vec<_>>().concat();
+                // A pointer differs; what it points to counts, and is counted up.
+                let look = if matches!(*helper, id::map_lookup_elem | id::map_lookup_percpu_elem) {
+                    format!(
+                        "; if r0 == 0 goto none{index}; r1 = r0; r0 = *(u64 *)(r1 + 0); r0 += 1; \
+                         *(u64 *)(r1 + 0) = r0\nnone{index}:"
+                    )
+                } else {
+                    String::new()
+                };
+                format!("{loads}call {helper}{look}")
             }
             Self::Load { offset, size } => format!("r0 = *(u{} *)(r6 + {offset})", size * 8),
             Self::Store { offset, value } => format!("r0 = {value}; *(u32 *)(r6 + {offset}) = r0"),
@@ -252,6 +289,11 @@ impl Step {
         format!("{body}\n*(u64 *)(r7 + {}) = r0\n", index * 8)
     }
 
+    /// The map it uses, by its index in [`SHAPES`].
+    pub fn map(&self) -> Option<usize> {
+        if let Self::Call { map, .. } = self { *map } else { None }
+    }
+
     /// What its memory holds before the program runs.
     fn memory(&self) -> &[u8] {
         if let Self::Call { memory, .. } = self { memory } else { &[] }
@@ -259,7 +301,16 @@ impl Step {
 }
 
 fn is_memory(arg: &Arg) -> bool {
-    matches!(arg, Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::Fixed(_))
+    use Arg::{Fixed, Key, Mem, MemOrNull, MemOut, Value, ValueOut};
+    matches!(arg, Mem | MemOrNull | MemOut | Fixed(_) | Key | Value | ValueOut)
+}
+
+/// `BPF_LD | BPF_IMM | BPF_DW`.
+pub const LD_IMM64: u8 = 0x18;
+
+/// A `ld_imm64` that stands for a map, to be filled in by each side.
+fn map_slots(register: u32, index: usize) -> String {
+    format!(".slot {:#x}; .slot 0\n", u64::from(LD_IMM64) | u64::from(register) << 8 | (index as u64) << 32)
 }
 
 /// Bytes of the one map value a program writes its results to.
@@ -285,13 +336,14 @@ pub fn assembly(prog_type: ProgType, steps: &[Step]) -> String {
 /// The program in words.
 pub fn listing(steps: &[Step]) -> String {
     let line = |step: &Step| match step {
-        Step::Call { name, args, numbers, .. } => {
+        Step::Call { name, args, numbers, map, .. } => {
             let args: Vec<_> = args
                 .iter()
                 .zip(numbers)
                 .map(|(arg, number)| match arg {
                     Arg::Any | Arg::Size | Arg::SizeOrZero => format!("{number:#x}"),
                     Arg::Ctx => "ctx".into(),
+                    Arg::Map(_) => format!("{:?}", map.map(|index| SHAPES[index].map_type)),
                     _ => "memory".into(),
                 })
                 .collect();
