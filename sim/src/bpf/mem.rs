@@ -336,7 +336,12 @@ impl Memory {
     }
 
     /// Whether a guest may access the range; every byte of it must belong to one object.
+    #[inline]
     pub fn check(&self, addr: Addr, len: u64, write: bool) -> Result<(), BadAccess> {
+        let shadow = if write { &self.unwritable } else { &self.unreadable };
+        if all_allowed(shadow, addr, len) {
+            return Ok(());
+        }
         match self.object_at(addr, len) {
             Some(object) if !write || object.access == Access::ReadWrite => Ok(()),
             _ => Err(self.bad_access(addr, len, write)),
@@ -359,6 +364,7 @@ impl Memory {
     }
 
     /// Bytes a helper may read on the program's behalf.
+    #[inline]
     pub fn guest(&self, addr: Addr, len: u64) -> Result<&[u8], BadAccess> {
         if len == 0 {
             return Ok(&[]);
@@ -430,6 +436,22 @@ impl Memory {
     pub(super) fn frame_bytes<const N: usize>(&mut self, fp: Addr, off: i32) -> &mut [u8; N] {
         let at = fp.wrapping_add_signed(i64::from(off)) as usize;
         self.bytes[at..].first_chunk_mut().expect("the stack lies below the heap")
+    }
+}
+
+/// Whether the shadow allows `len` bytes at `addr`. It never does across the border of two objects.
+#[inline]
+fn all_allowed(shadow: &[u8], addr: Addr, len: u64) -> bool {
+    let Some(last) = len.checked_sub(1).and_then(|more| addr.checked_add(more)) else { return false };
+    let words = usize::try_from(addr / 8).ok().zip(usize::try_from(last / 8).ok());
+    let head = NOTHING << (addr % 8);
+    let tail = NOTHING >> (7 - last % 8);
+    match words.and_then(|(first, last)| shadow.get(first..=last)) {
+        Some(&[word]) => word & head & tail == 0,
+        Some(&[first, ref between @ .., last]) => {
+            first & head == 0 && last & tail == 0 && between.iter().all(|&word| word == 0)
+        }
+        _ => false,
     }
 }
 

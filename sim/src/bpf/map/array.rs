@@ -112,14 +112,14 @@ pub(super) fn next_index(key: Option<&[u8]>, max_entries: u32) -> Result<Vec<u8>
 impl Map for Array {
     #[inline]
     fn lookup(&mut self, ctx: &mut MapCtx<'_>, key: Addr) -> Result<Addr, BadAccess> {
-        let index = ctx.mem.load(key, 4)? as u32;
+        let index = index_of(ctx.mem.guest(key, 4)?);
         let column = self.column(ctx.cpu);
         Ok(self.hand_out(ctx.mem, index, column))
     }
 
     /// `kernel/bpf/arraymap.c: percpu_array_map_lookup_percpu_elem`, v6.12.
     fn lookup_percpu(&mut self, ctx: &mut MapCtx<'_>, key: Addr, cpu: u32) -> Result<Addr, BadAccess> {
-        let index = ctx.mem.load(key, 4)? as u32;
+        let index = index_of(ctx.mem.guest(key, 4)?);
         if !self.percpu() || cpu >= ctx.nr_cpus {
             return Ok(0);
         }

@@ -55,17 +55,31 @@ fn bit(data: &[u8], index: u32) -> usize {
 }
 
 /// `longest_prefix_match`: how many bits two prefixes share.
+#[inline]
 fn matching(node: &Node, key: &Key<'_>) -> u32 {
     let limit = node.prefixlen.min(key.prefixlen);
     let mut bits = 0;
-    for (a, b) in node.data.iter().zip(key.data) {
-        let differ = a ^ b;
-        bits += differ.leading_zeros();
-        if differ != 0 || bits >= limit {
+    for (a, b) in node.data.chunks(8).zip(key.data.chunks(8)) {
+        let differ = word(a) ^ word(b);
+        if differ != 0 {
+            return (bits + differ.leading_zeros()).min(limit);
+        }
+        bits += 64;
+        if bits >= limit {
             break;
         }
     }
-    bits.min(limit)
+    limit
+}
+
+/// Up to 8 bytes, big-endian, zeroes behind them.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a, b, c, d] => u64::from(u32::from_be_bytes([a, b, c, d])) << 32,
+        [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ => bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)) << (64 - 8 * bytes.len()),
+    }
 }
 
 /// Where a link to a node is.

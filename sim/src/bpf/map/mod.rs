@@ -23,6 +23,8 @@ mod queue_stack;
 mod ringbuf;
 mod spec;
 mod table;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use create::CreateError;
