@@ -32,7 +32,8 @@ pub enum LoadError {
     },
     /// The kernel spoken as refuses a map.
     #[error(
-        "map \"{map}\": BPF_MAP_CREATE fails with {errno}, as the kernel's does; see the {map_type} in bpf(2)"
+        "map \"{map}\" ({map_type}): BPF_MAP_CREATE fails with {errno}, as in the kernel; check its sizes, max_entries \
+         and flags"
     )]
     Map {
         /// The map.

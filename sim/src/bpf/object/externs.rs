@@ -78,7 +78,7 @@ impl<'a> Declared<'a> {
             return Err("is defined in the types and undefined in the symbols");
         }
         let section =
-            self.sections.get(&id).ok_or("is declared without __ksym or __kconfig, and BPF has no linker")?;
+            self.sections.get(&id).ok_or("is declared and not defined, and is neither __ksym nor __kconfig; nothing links BPF objects later")?;
         Ok((id, section))
     }
 }
