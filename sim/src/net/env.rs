@@ -1,6 +1,7 @@
 //! What a running program may ask for that is neither packet nor map.
 
 use crate::net::network::{Device, Network};
+use crate::net::timer::Timers;
 
 /// The state of one kernel outside its [`Machine`](crate::bpf::Machine).
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Env {
     pub seed: u64,
     /// What programs printed with `bpf_trace_printk`.
     pub trace_pipe: Vec<String>,
+    /// Timers inside map values.
+    pub timers: Timers,
     /// Socket cookies handed out.
     pub cookies: u64,
     /// Every device, the loopback first.
@@ -26,7 +29,14 @@ impl Env {
     /// The environment of a kernel just started.
     pub fn new(network: &Network, seed: u64) -> Self {
         let devices = std::iter::once(Device::loopback()).chain(network.devices.iter().cloned()).collect();
-        Self { clock_ns: Self::START_NS, seed, trace_pipe: Vec::new(), cookies: 0, devices }
+        Self {
+            clock_ns: Self::START_NS,
+            seed,
+            trace_pipe: Vec::new(),
+            timers: Timers::default(),
+            cookies: 0,
+            devices,
+        }
     }
 
     /// The device with this ifindex.

@@ -8,6 +8,7 @@
 //! | `ctx` | reads and writes of context fields |
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
+//! | `timer` | timers inside map values, and moving the clock |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
 pub mod csum;
@@ -21,6 +22,7 @@ mod run;
 pub mod skb;
 pub mod sock;
 mod test_run;
+mod timer;
 pub mod tunnel;
 pub mod xdp;
 

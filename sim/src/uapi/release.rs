@@ -123,6 +123,14 @@ impl Release {
         matches!(self, Self::V6_1)
     }
 
+    /// The flags `bpf_timer_start` takes: `BPF_F_TIMER_ABS` since 6.4, `BPF_F_TIMER_CPU_PIN` since 6.7.
+    pub const fn timer_start_flags(self) -> u64 {
+        match self {
+            Self::V6_1 => 0,
+            Self::V6_12 | Self::V6_18 => 3,
+        }
+    }
+
     /// `bpf_fib_lookup` knows `BPF_FIB_LOOKUP_TBID`, `_SRC` and `_MARK`.
     pub const fn fib_lookup_tbid_src_mark(self) -> bool {
         !matches!(self, Self::V6_1)

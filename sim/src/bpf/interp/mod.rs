@@ -87,6 +87,11 @@ pub fn run_function(
     }
 }
 
+/// The program that is running; after a tail call, the one it went to.
+pub fn running(machine: &Machine) -> Option<ProgId> {
+    machine.run.program
+}
+
 /// Calls back into the running program, from inside a helper: the function at `func` with `r1..r5`.
 ///
 /// Shares frames, instruction budget and count with the program. An error is [`FaultKind::Located`] and is to be

@@ -241,6 +241,11 @@ impl Map for Array {
         self.values.changes(ctx, |values, mem, key| Some(read(values, addrs, cpus, long, mem, index_of(key))))
     }
 
+    fn key_of_value(&self, value: Addr) -> Option<Vec<u8>> {
+        let place = self.addrs.place_of(value as u32)?;
+        Some(((place / u64::from(self.cpus)) as u32).to_le_bytes().to_vec())
+    }
+
     fn take_freed(&mut self) -> Vec<Addr> {
         self.values.take_freed()
     }

@@ -210,6 +210,10 @@ impl Map for LruHash {
         self.values.changes(ctx, |values, mem, key| read(values, table, percpu, mem, key))
     }
 
+    fn key_of_value(&self, value: Addr) -> Option<Vec<u8>> {
+        self.table.key_of_value(value as u32)
+    }
+
     fn take_freed(&mut self) -> Vec<Addr> {
         self.values.take_freed()
     }

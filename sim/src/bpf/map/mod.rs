@@ -246,6 +246,11 @@ pub trait Map {
     fn take_freed(&mut self) -> Vec<Addr> {
         Vec::new()
     }
+    /// The key of the element whose value is at this address; for types whose values may hold a timer.
+    fn key_of_value(&self, value: Addr) -> Option<Vec<u8>> {
+        let _ = value;
+        None
+    }
     /// A grace period has passed: no program holds a pointer any more.
     fn synchronize_rcu(&mut self, mem: &mut Memory) {
         let _ = mem;

@@ -28,6 +28,18 @@ impl Paged {
         page[index as usize % PAGE] = value;
     }
 
+    /// Where `value`, which is not zero, stands. Looks everywhere.
+    pub fn place_of(&self, value: u32) -> Option<u64> {
+        let mut from = 0;
+        while let Some((index, found)) = self.first_set(from) {
+            if found == value {
+                return Some(index);
+            }
+            from = index + 1;
+        }
+        None
+    }
+
     /// The first index at or above `from` whose value is not zero, with the value.
     pub fn first_set(&self, from: u64) -> Option<(u64, u32)> {
         let start = from as usize;

@@ -159,6 +159,13 @@ impl Table {
         Some((slot, Element { key: self.key(slot).to_vec(), value: self.addr(slot, cpu) }))
     }
 
+    /// The key of the element one of whose values is at this address, which it keeps when it leaves the map. Looks
+    /// everywhere.
+    pub fn key_of_value(&self, addr: u32) -> Option<Vec<u8>> {
+        let place = self.addrs.iter().position(|&a| a == addr)?;
+        Some(self.key((place / self.cpus) as u32).to_vec())
+    }
+
     /// Every key, in order.
     pub fn keys(&self) -> Vec<Vec<u8>> {
         let mut walk = Walk::default();

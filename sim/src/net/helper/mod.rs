@@ -21,6 +21,7 @@ mod skb_meta;
 mod socket;
 mod text;
 mod time;
+mod timer;
 mod tunnel;
 mod vlan;
 mod xdp;
@@ -163,6 +164,7 @@ const FAMILIES: &[&[Helper]] = &[
     socket::ROWS,
     text::ROWS,
     time::ROWS,
+    timer::ROWS,
     tunnel::ROWS,
     vlan::ROWS,
     xdp::ROWS,
