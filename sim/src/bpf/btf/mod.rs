@@ -4,23 +4,18 @@
 //! |---|---|
 //! | `parse` | bytes → [`Btf`], every reference checked |
 //! | `ext` | `.BTF.ext`: functions, C lines and CO-RE relocations by instruction |
-//! | `path` | `field.sub[3]` → type and place |
-//! | `value` | values ↔ bytes by type |
+//! | `describe` | types as C writes them |
 //!
 //! A [`Btf`] in hand is sound: every type id and every name in it exists. Chains of types may still be endless (an
 //! array of itself); queries follow at most [`MAX_DEPTH`] steps and answer `None` then.
 
 mod cursor;
+mod describe;
 pub mod ext;
 mod parse;
-mod path;
-mod value;
 
 #[cfg(test)]
 mod tests;
-
-pub use path::{BitRange, PathError, Place};
-pub use value::{Value, ValueError};
 
 /// How many types a query follows before it gives up (`MAX_RESOLVE_DEPTH`, `tools/lib/bpf/btf.c`, v6.12).
 pub const MAX_DEPTH: u32 = 32;
