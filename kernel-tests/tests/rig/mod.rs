@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use bpftwin_conformance::bytes::Bytes;
 use bpftwin_conformance::case::{Case, Network, ObjectImage, Run};
 use bpftwin_conformance::observation::{Event, Observation, Outcome, Report};
+use bpftwin_conformance::plane::Plane;
+use bpftwin_conformance::plane::sim::SimPlane;
+use bpftwin_sim::uapi::Release;
 
 /// One of everything.
 pub const PROBE: &[u8] = include_bytes!("../objects/probe.o");
@@ -115,4 +118,20 @@ pub fn retval(outcome: &Outcome) -> u32 {
         Outcome::Done { retval, .. } => *retval,
         other => panic!("{other:?}"),
     }
+}
+
+/// Runs `case` on this kernel and on the simulator that speaks as this kernel; everything either saw must be equal.
+pub fn agreed(case: &Case) -> Observation {
+    let kernel = seen(case);
+    let release = Release::of_uname(&kernel.begin.kernel).expect("a described kernel");
+    let plane = SimPlane { release, nr_cpus: kernel.begin.nr_cpus, cpu: kernel.begin.cpu };
+    let Report::Seen(sim) = plane.run(case).expect("it is in this process") else { panic!("declined") };
+    assert_eq!(sim.runs.len(), kernel.runs.len());
+    for (mut sim, kernel) in sim.runs.into_iter().zip(&kernel.runs) {
+        // Only the simulator knows where the program ended.
+        sim.line = None;
+        assert_eq!(&sim, kernel, "run {:?}", case.runs[kernel.index]);
+    }
+    assert_eq!(sim.end, kernel.end);
+    kernel
 }

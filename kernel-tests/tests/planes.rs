@@ -1,0 +1,49 @@
+//! The same case on both planes, whole reports compared. Needs root.
+
+mod rig;
+
+use bpftwin_conformance::case::{Global, MapValue, MapWrite};
+use rig::{LOCKED, PROBE, agreed, case, marked, plain};
+
+fn write(map: &str, key: u32, value: MapValue) -> MapWrite {
+    MapWrite { object: "o".into(), map: map.into(), key: key.to_le_bytes().to_vec().into(), value }
+}
+
+fn bytes(value: u32) -> MapValue {
+    MapValue::Bytes(value.to_le_bytes().to_vec().into())
+}
+
+#[test]
+fn every_kind_of_map_and_buffer() {
+    let packet: Vec<u8> = (0..64).collect();
+    let mut runs = Vec::new();
+    for index in 0..200 {
+        let len = [64, 14, 20, 13][index % 4];
+        runs.push(marked("classify", &packet[..len], index as u32 % 7));
+        runs.push(plain("dispatch", &packet));
+        runs.push(plain("prefilter", &packet[..14 + index % 50]));
+    }
+    let mut case = case(PROBE, &["classify", "dispatch", "stage", "prefilter"], runs);
+    case.objects[0].globals = vec![
+        Global { section: ".rodata".into(), offset: 0, value: 2u32.to_le_bytes().to_vec().into() },
+        Global { section: ".data".into(), offset: 0, value: 5u32.to_le_bytes().to_vec().into() },
+    ];
+    case.maps = vec![
+        write("first", 0, bytes(10)),
+        write("cpu_counts", 0, bytes(70)),
+        write("seen", 3, bytes(9)),
+        write("limits", 0, bytes(1)),
+        write("outer", 0, MapValue::Map("second".into())),
+        write("stages", 1, MapValue::Program("stage".into())),
+    ];
+    let kernel = agreed(&case);
+    assert!(
+        kernel.runs.iter().any(|run| run.maps.iter().any(|change| change.value.is_none())),
+        "one is deleted"
+    );
+}
+
+#[test]
+fn spin_locks() {
+    agreed(&case(LOCKED, &[], vec![plain("count", &[0; 60]); 3]));
+}
