@@ -1,5 +1,7 @@
 //! Where a packet's bytes come from, and what its output should be.
 
+use std::ops::RangeInclusive;
+
 use bpftwin_sim::wire::pcap;
 
 use super::library::Library;
@@ -37,22 +39,27 @@ pub fn input(packet: &Packet, number: usize, library: &Library) -> Result<(Named
     Ok((frames, first.span.clone()))
 }
 
-/// `file.pcap` or `file.pcap#3`.
+/// The capture's path and which of its packets, from 1: `file.pcap`, `file.pcap#3`, `file.pcap#3-9`.
+fn selection(text: &Spanned<String>) -> Result<(&str, Option<RangeInclusive<u64>>), Mistake> {
+    let Some((path, numbers)) = text.rsplit_once('#') else { return Ok((text.as_str(), None)) };
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    match (first.parse(), last.parse()) {
+        (Ok(first @ 1..), Ok(last)) if first <= last => Ok((path, Some(first..=last))),
+        _ => {
+            let what =
+                format!("\"#{numbers}\" is no packet number, nor a range such as #3-9; they start at 1");
+            Err(Mistake::new(What::Value(what), &text.span))
+        }
+    }
+}
+
+/// The packets of a capture that `text` selects.
 fn captured(
     text: &Spanned<String>,
     name: Option<&Spanned<String>>,
     library: &Library,
 ) -> Result<Named, Mistake> {
-    let (path, index) = match text.rsplit_once('#') {
-        None => (text.as_str(), None),
-        Some((path, index)) => {
-            let index = index.parse::<u64>().ok().filter(|index| *index > 0).ok_or_else(|| {
-                let what = format!("\"#{index}\" is no packet number; they start at 1");
-                Mistake::new(What::Value(what), &text.span)
-            })?;
-            (path, Some(index))
-        }
-    };
+    let (path, numbers) = selection(text)?;
     let bytes = library.read(path).map_err(|why| {
         Mistake::new(What::File { path: path.to_owned(), why }, &text.span)
             .help("paths start at the scenario's folder; pcaps:NAME is a bundled capture")
@@ -64,20 +71,22 @@ fn captured(
     let base = path.rsplit(['/', ':']).next().unwrap_or(path);
     let base = name.map_or(base, |name| name.as_str());
     let frames: Vec<Vec<u8>> = capture.into_iter().map(|packet| packet.data.to_vec()).collect();
-    let Some(index) = index else {
-        if frames.is_empty() {
-            return Err(Mistake::new(What::Nothing(format!("{path} holds no packet")), &text.span));
-        }
-        return Ok((1..).zip(frames).map(|(i, frame)| (format!("{base}#{i}"), frame)).collect());
-    };
     let count = frames.len();
-    match usize::try_from(index - 1).ok().and_then(|i| frames.into_iter().nth(i)) {
-        Some(frame) => {
-            let name = name.map_or_else(|| format!("{base}#{index}"), |name| name.value.clone());
-            Ok(vec![(name, frame)])
-        }
-        None => Err(Mistake::new(What::BeyondCapture { path: path.to_owned(), index, count }, &text.span)),
+    if count == 0 {
+        return Err(Mistake::new(What::Nothing(format!("{path} holds no packet")), &text.span));
     }
+    let one = numbers.as_ref().is_some_and(|numbers| numbers.start() == numbers.end());
+    let numbers = numbers.unwrap_or(1..=count as u64);
+    if *numbers.end() > count as u64 {
+        let index = *numbers.end();
+        return Err(Mistake::new(What::BeyondCapture { path: path.to_owned(), index, count }, &text.span));
+    }
+    let named = |number| match name {
+        Some(name) if one => name.value.clone(),
+        _ => format!("{base}#{number}"),
+    };
+    let selected = (1..).zip(frames).filter(|(number, _)| numbers.contains(number));
+    Ok(selected.map(|(number, frame)| (named(number), frame)).collect())
 }
 
 /// Hexadecimal digits, blanks between bytes allowed.
@@ -140,4 +149,24 @@ pub fn output(
         return Ok(Some((hex(text, &text.span)?.into(), text.span.clone())));
     }
     Ok(unchanged.map(|flag| (run.data.clone(), flag.span.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_of_a_capture_are_numbered_from_one() {
+        for (text, path, numbers) in [
+            ("a.pcap", "a.pcap", None),
+            ("pcaps:a.pcap#3", "pcaps:a.pcap", Some(3..=3)),
+            ("b#d/a.pcap#3-9", "b#d/a.pcap", Some(3..=9)),
+        ] {
+            let text = Spanned::new(text.to_owned(), 0..0);
+            assert_eq!(selection(&text).ok(), Some((path, numbers)), "{}", text.value);
+        }
+        for text in ["a#0", "a#", "a#-", "a#3-", "a#-3", "a#0-3", "a#9-3", "a#x", "a#1-2-3", "a# 1"] {
+            assert!(selection(&Spanned::new(text.to_owned(), 0..0)).is_err(), "{text}");
+        }
+    }
 }

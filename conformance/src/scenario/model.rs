@@ -119,7 +119,8 @@ pub struct Packet {
     pub pkt: Option<Spanned<String>>,
     /// The bytes, in hexadecimal; blanks may separate them.
     pub hex: Option<Spanned<String>>,
-    /// A capture: `file.pcap` for every packet, `file.pcap#3` for the third; `pcaps:NAME` for a bundled one.
+    /// A capture: `file.pcap` for every packet, `file.pcap#3` for the third, `file.pcap#3-9` for the third to the ninth;
+    /// `pcaps:NAME` for a bundled one.
     pub pcap: Option<Spanned<String>>,
     /// The program, if not the scenario's.
     pub program: Option<Spanned<String>>,
