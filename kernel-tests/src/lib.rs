@@ -6,7 +6,7 @@
 
 mod elements;
 pub mod failure;
-mod network;
+pub mod network;
 mod object;
 pub mod plane;
 pub mod privilege;

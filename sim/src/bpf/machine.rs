@@ -18,7 +18,8 @@ pub trait Host {
     /// Reads `size` bytes at `offset` of the context, zero-extended.
     fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind>;
 
-    /// Writes the low `size` bytes of `value` at `offset` of the context.
+    /// Writes the low `size` bytes of `value` at `offset` of the context. `value` is the whole register: what the kernel
+    /// makes of a store may look at all of it.
     fn ctx_store(
         &mut self,
         machine: &mut Machine,
@@ -31,6 +32,17 @@ pub trait Host {
     fn exit(&mut self, machine: &mut Machine) -> Result<(), FaultKind> {
         let _ = machine;
         Ok(())
+    }
+
+    /// Writes the number of a `BPF_ST` instruction, which the kernel may treat unlike a register's.
+    fn ctx_store_imm(
+        &mut self,
+        machine: &mut Machine,
+        offset: u32,
+        size: u32,
+        imm: i32,
+    ) -> Result<(), FaultKind> {
+        self.ctx_store(machine, offset, size, i64::from(imm) as u64)
     }
 
     /// `LD_ABS` and `LD_IND`: `size` bytes at `offset` of the packet, big-endian; `None` when they are not all there,

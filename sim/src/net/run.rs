@@ -91,6 +91,20 @@ impl Host for Run<'_> {
         loaded.map_err(|why| FaultKind::Context { offset, size, write: false, why })
     }
 
+    fn ctx_store_imm(
+        &mut self,
+        machine: &mut Machine,
+        offset: u32,
+        size: u32,
+        imm: i32,
+    ) -> Result<(), FaultKind> {
+        match &mut self.packet {
+            Packet::Skb(skb) => ctx::skb::store_imm(skb, self.prog_type, offset, size, imm)
+                .map_err(|why| FaultKind::Context { offset, size, write: true, why }),
+            Packet::Xdp(_) => self.ctx_store(machine, offset, size, i64::from(imm) as u64),
+        }
+    }
+
     fn packet_load(
         &mut self,
         machine: &mut Machine,

@@ -17,6 +17,8 @@ pub const SHARED_INFO: u32 = 320;
 /// `NET_SKB_PAD + NET_IP_ALIGN` on x86-64.
 pub const SKB_PAD: u32 = 64;
 
+/// `(u16)~0U`: a header nobody has found yet.
+pub const HEADER_UNSET: u16 = 0xffff;
 /// `include/uapi/linux/filter.h`: offsets from here on count from the network header.
 const SKF_NET_OFF: i32 = -0x10_0000;
 /// Offsets from here on count from the MAC header.
@@ -166,8 +168,9 @@ pub struct SkBuff {
     pub mac_len: u16,
     /// `network_header`.
     pub network_header: u32,
-    /// `transport_header`.
-    pub transport_header: Option<u32>,
+    /// `transport_header`, 16 bits, [`HEADER_UNSET`] if unset. Making headroom sets it, to a place of no meaning, as in
+    /// the kernel.
+    pub transport_header: u16,
     /// `gso_size`.
     pub gso_size: u16,
     /// `gso_segs`.
@@ -223,7 +226,7 @@ impl SkBuff {
             mac_header: None,
             mac_len: 0,
             network_header: 0,
-            transport_header: None,
+            transport_header: HEADER_UNSET,
             gso_size: 0,
             gso_segs: 0,
             gso_type: 0,
@@ -254,9 +257,9 @@ impl SkBuff {
         self.network_header as i32 - self.linear.data() as i32
     }
 
-    /// `skb_transport_offset`, with an unset header as the kernel's 0xffff.
+    /// `skb_transport_offset`: from the first byte to the transport header.
     pub fn transport_offset(&self) -> i32 {
-        self.transport_header.map_or(0xffff, |h| h as i32) - self.linear.data() as i32
+        i32::from(self.transport_header) - self.linear.data() as i32
     }
 
     /// `skb_reset_network_header`.
@@ -266,7 +269,7 @@ impl SkBuff {
 
     /// `skb_reset_transport_header`.
     pub fn reset_transport_header(&mut self) {
-        self.transport_header = Some(self.linear.data());
+        self.transport_header = self.linear.data() as u16;
     }
 
     /// `skb_reset_mac_header`.
@@ -284,7 +287,7 @@ impl SkBuff {
     pub fn expand_head(&mut self, mem: &mut Memory, more_head: u32, more_tail: u32) {
         self.linear.expand(mem, more_head, more_tail);
         self.mac_header = self.mac_header.map(|h| h + more_head);
-        self.transport_header = self.transport_header.map(|h| h + more_head);
+        self.transport_header = self.transport_header.wrapping_add(more_head as u16);
         self.network_header += more_head;
         self.inner_mac_header += more_head;
         self.inner_network_header += more_head;

@@ -3,7 +3,9 @@
 use super::arith::{
     arsh32, arsh64, div32, div64, lsh32, lsh64, mod32, mod64, rsh32, rsh64, sdiv32, sdiv64, smod32, smod64,
 };
-use super::{Return, Run, Step, atomic, locate, program_of, push_frame, slow_load, slow_store, tail};
+use super::{
+    Return, Run, Step, atomic, locate, program_of, push_frame, slow_load, slow_store, slow_store_imm, tail,
+};
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::insn::{Insn, Op};
 use crate::bpf::machine::{Host, Machine, ProgId};
@@ -135,15 +137,16 @@ fn execute<const TRACE: bool>(
                 }};
             }
             macro_rules! store {
-                ($type:ty, $value:expr) => {{
+                ($type:ty, $value:expr) => {
+                    store!($type, $value, slow_store, u64)
+                };
+                ($type:ty, $value:expr, $slow:ident, $whole:ty) => {{
                     let addr = regs[dst].wrapping_add_signed(off as i64);
                     match machine.mem.poke(addr) {
                         Some(bytes) => *bytes = ($value as $type).to_le_bytes(),
                         None => {
-                            let value = ($value as $type) as u64;
-                            if let Err(kind) =
-                                slow_store(machine, host, addr, size_of::<$type>() as u32, value)
-                            {
+                            let value = $value as $whole;
+                            if let Err(kind) = $slow(machine, host, addr, size_of::<$type>() as u32, value) {
                                 fault!(kind)
                             }
                         }
@@ -323,10 +326,10 @@ fn execute<const TRACE: bool>(
                 Op::Store2 => store!(u16, regs[src]),
                 Op::Store4 => store!(u32, regs[src]),
                 Op::Store8 => store!(u64, regs[src]),
-                Op::StoreImm1 => store!(u8, imm),
-                Op::StoreImm2 => store!(u16, imm),
-                Op::StoreImm4 => store!(u32, imm),
-                Op::StoreImm8 => store!(u64, imm),
+                Op::StoreImm1 => store!(u8, imm, slow_store_imm, i32),
+                Op::StoreImm2 => store!(u16, imm, slow_store_imm, i32),
+                Op::StoreImm4 => store!(u32, imm, slow_store_imm, i32),
+                Op::StoreImm8 => store!(u64, imm, slow_store_imm, i32),
                 Op::StackLoad1 => stack_load!(u8),
                 Op::StackLoad2 => stack_load!(u16),
                 Op::StackLoad4 => stack_load!(u32),

@@ -175,6 +175,22 @@ fn slow_store(
     }
 }
 
+/// Like [`slow_store`], of the number in the instruction.
+#[cold]
+#[inline(never)]
+fn slow_store_imm(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    addr: Addr,
+    width: u32,
+    imm: i32,
+) -> Result<(), FaultKind> {
+    match context_offset(addr) {
+        Some(offset) => host.ctx_store_imm(machine, offset, width, imm),
+        None => Ok(machine.mem.store(addr, u64::from(width), i64::from(imm) as u64)?),
+    }
+}
+
 fn context_offset(addr: Addr) -> Option<u32> {
     let offset = addr.wrapping_sub(CTX_BASE);
     (offset < CTX_SIZE).then_some(offset as u32)

@@ -84,6 +84,22 @@ pub fn store(
     Ok(())
 }
 
+/// Writes the number of a `BPF_ST` instruction. A `queue_mapping` is compared as a signed number there, so that a
+/// negative one is stored, which out of a register is not.
+pub fn store_imm(
+    skb: &mut SkBuff,
+    prog_type: ProgType,
+    offset: u32,
+    size: u32,
+    imm: i32,
+) -> Result<(), &'static str> {
+    store(skb, prog_type, offset, size, i64::from(imm) as u64)?;
+    if imm < 0 && access(FIELDS, prog_type, offset, size, true)?.key == SkbField::QueueMapping {
+        skb.queue_mapping = imm as u16;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +122,10 @@ mod tests {
             store(&mut skb, tc, offset, 4, written).unwrap();
             assert_eq!(load(&skb, tc, offset, 4), Ok(read), "{written:#x} at {offset}");
         }
+        store_imm(&mut skb, tc, 12, 4, -2).unwrap();
+        assert_eq!(load(&skb, tc, 12, 4), Ok(0xfffe));
+        store(&mut skb, tc, 12, 4, u64::MAX - 1).unwrap();
+        assert_eq!(load(&skb, tc, 12, 4), Ok(0xfffe));
         store(&mut skb, tc, 48, 8, 0x1122_3344_5566_7788).unwrap();
         assert_eq!(load(&skb, tc, 52, 4), Ok(0x1122_3344));
         assert_eq!(load(&skb, tc, 49, 1), Ok(0x77));

@@ -119,7 +119,7 @@ fn net_grow(skb: &mut SkBuff, mem: &mut Memory, at: u32, len: u32, flags: u64) -
     if encap {
         skb.inner_mac_header = inner_net - inner_mac_len;
         skb.inner_network_header = inner_net;
-        skb.inner_transport_header = inner_trans.unwrap_or(0xffff);
+        skb.inner_transport_header = inner_trans.into();
         skb.inner_protocol = if has(ENCAP_L2_ETH) { eth_p::TEB } else { skb.protocol };
         skb.encapsulation = true;
         skb.network_header = skb.linear.data() + mac_len;
@@ -134,7 +134,7 @@ fn net_grow(skb: &mut SkBuff, mem: &mut Memory, at: u32, len: u32, flags: u64) -
         };
         if has(ENCAP_L4_GRE) || has(ENCAP_L4_UDP) {
             let header = if has(ENCAP_L3_IPV6) { IPV6HDR } else { IPHDR };
-            skb.transport_header = Some(skb.linear.data() + mac_len + header);
+            skb.transport_header = (skb.linear.data() + mac_len + header) as u16;
         }
         match skb.protocol {
             eth_p::IP if has(ENCAP_L3_IPV6) => skb.change_protocol(eth_p::IPV6),

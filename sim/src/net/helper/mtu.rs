@@ -1,7 +1,7 @@
 //! `bpf_check_mtu`.
 
 use super::{Arg, Call, Failure, Helper, Ret, TC};
-use crate::net::skb::ETH_HLEN;
+use crate::net::skb::{ETH_HLEN, HEADER_UNSET};
 use crate::uapi::ProgType::Xdp;
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes};
@@ -40,8 +40,11 @@ fn skb_check_mtu(call: &mut Call<'_, '_>) -> Ret {
         SUCCESS
     } else {
         // `skb_gso_validate_network_len`: headers from the network header on, and one segment.
-        let headers = skb.transport_header.ok_or(Errno::EINVAL)? - skb.network_header;
-        if headers + u32::from(skb.gso_size) <= mtu { SUCCESS } else { SEGS_TOOBIG }
+        if skb.transport_header == HEADER_UNSET {
+            return Err(Errno::EINVAL.into());
+        }
+        let headers = u32::from(skb.transport_header).wrapping_sub(skb.network_header);
+        if headers.wrapping_add(skb.gso_size.into()) <= mtu { SUCCESS } else { SEGS_TOOBIG }
     };
     call.set_mtu_len(mtu)?;
     Ok(answer)

@@ -2,7 +2,7 @@
 
 use super::{Arg, Call, Helper, Ret, TC};
 use crate::bpf::Memory;
-use crate::net::skb::{Dst, IpSummed, SKB_MAX_ALLOC, SkBuff, eth_p, gso_type};
+use crate::net::skb::{Dst, HEADER_UNSET, IpSummed, SKB_MAX_ALLOC, SkBuff, eth_p, gso_type};
 use crate::uapi::ProgType::LwtXmit;
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes, Release};
@@ -101,7 +101,7 @@ fn csum_field_end(skb: &SkBuff) -> i32 {
 /// `net/core/filter.c: __bpf_skb_min_len`, v6.12.
 fn min_len(skb: &SkBuff, release: Release) -> u32 {
     let mut min = skb.network_offset().max(0);
-    if skb.transport_header.is_some() && skb.transport_offset() > 0 {
+    if skb.transport_header != HEADER_UNSET && skb.transport_offset() > 0 {
         min = skb.transport_offset();
     }
     if skb.ip_summed == IpSummed::Partial && release.change_tail_keeps_csum_field() {
@@ -141,21 +141,22 @@ impl SkBuff {
 
     /// `bpf_skb_net_hdr_push`: `len` zeroed bytes at `at`; what was before them moves, MAC and network header along.
     pub(super) fn net_hdr_push(&mut self, mem: &mut Memory, at: u32, len: u32) {
-        let transport_same = self.transport_header == Some(self.network_header);
+        let transport_same = u32::from(self.transport_header) == self.network_header;
         self.push(mem, len);
-        let bytes = self.linear.bytes_mut(mem);
-        bytes.copy_within(len as usize..(len + at) as usize, 0);
-        bytes[at as usize..(at + len) as usize].fill(0);
+        // A packet cut off inside its header has `at` behind its end: what lies there moves all the same.
+        let bytes = mem.raw_mut(self.linear.data_addr(), (at + len) as usize);
+        bytes.copy_within(len as usize.., 0);
+        bytes[at as usize..].fill(0);
         self.mac_header = self.mac_header.map(|h| h - len);
         self.network_header -= len;
         if transport_same {
-            self.transport_header = Some(self.network_header);
+            self.transport_header = self.network_header as u16;
         }
     }
 
     /// `bpf_skb_net_hdr_pop`: takes `len` bytes out at `at`; what was before them moves, MAC and network header along.
     pub(super) fn net_hdr_pop(&mut self, mem: &mut Memory, at: u32, len: u32) -> Result<(), Errno> {
-        let transport_same = self.transport_header == Some(self.network_header);
+        let transport_same = u32::from(self.transport_header) == self.network_header;
         if !self.may_pull(mem, at + len) {
             return Err(Errno::ENOMEM);
         }
@@ -167,7 +168,7 @@ impl SkBuff {
         self.mac_header = self.mac_header.map(|h| h + len);
         self.network_header += len;
         if transport_same {
-            self.transport_header = Some(self.network_header);
+            self.transport_header = self.network_header as u16;
         }
         Ok(())
     }

@@ -44,7 +44,8 @@ fn adjust_tail(call: &mut Call<'_, '_>) -> Ret {
     let (xdp, mem) = call.xdp();
     if xdp.has_frags {
         if by < 0 {
-            shrink_frags(xdp, by.unsigned_abs())?;
+            // The smallest number has no negative: it stays one, and nothing is cut.
+            shrink_frags(xdp, u32::try_from(by.wrapping_neg()).unwrap_or(0))?;
         } else {
             grow_frags(xdp, by as u32)?;
         }

@@ -4,8 +4,9 @@ use super::{
     BPF_F_TEST_SKB_CHECKSUM_COMPLETE, Stop, TestRun, TestRunOut, ctx_init, finish, get_u32, get_u64, put_u32,
     put_u64,
 };
-use crate::bpf::Memory;
 use crate::bpf::machine::ProgId;
+use crate::bpf::program::Program;
+use crate::bpf::{Fault, FaultKind, Memory};
 use crate::net::csum;
 use crate::net::kernel::Kernel;
 use crate::net::network::{Device, LOOPBACK};
@@ -101,7 +102,7 @@ impl Kernel {
         }
         let complete = test.flags & BPF_F_TEST_SKB_CHECKSUM_COMPLETE != 0;
         if complete {
-            skb.csum = sum_from_network_header(&skb, &self.machine.mem);
+            skb.csum = sum_from_network_header(&skb, &self.machine.mem).expect("it was just received");
             skb.ip_summed = IpSummed::Complete;
         }
         if prog_type == ProgType::LwtXmit {
@@ -114,8 +115,13 @@ impl Kernel {
             skb.push(mem, ETH_HLEN);
             skb.linear.bytes_mut(mem)[..ETH_HLEN as usize].fill(0);
         }
-        if complete && csum::fold(skb.csum) != csum::fold(sum_from_network_header(&skb, mem)) {
-            return Err(Errno::EBADMSG.into());
+        if complete {
+            let Some(sum) = sum_from_network_header(&skb, mem) else {
+                return Err(Stop::Fault(Box::new(cut_off(&self.machine.programs[prog.0 as usize]))));
+            };
+            if csum::fold(skb.csum) != csum::fold(sum) {
+                return Err(Errno::EBADMSG.into());
+            }
         }
         if let Some(ctx) = ctx {
             skb_to_ctx(&skb, ctx);
@@ -163,11 +169,23 @@ fn dummy_sock(skb: &SkBuff, mem: &mut Memory) -> Result<Sock, Errno> {
     Sock::dummy(mem, family, &src, &dst).ok_or(Errno::ENOMEM)
 }
 
-fn sum_from_network_header(skb: &SkBuff, mem: &Memory) -> u32 {
+/// The sum of everything from the network header on; `None` if the packet ends before it.
+fn sum_from_network_header(skb: &SkBuff, mem: &Memory) -> Option<u32> {
     let offset = skb.network_offset();
-    let mut bytes = vec![0; (skb.len() as i32 - offset).max(0) as usize];
-    assert!(skb.copy_bits(mem, offset, &mut bytes), "the network header is in the buffer");
-    csum::partial(&bytes, 0)
+    let mut bytes = vec![0; usize::try_from(skb.len() as i32 - offset).ok()?];
+    skb.copy_bits(mem, offset, &mut bytes).then(|| csum::partial(&bytes, 0))
+}
+
+/// Where a kernel stops at `BUG_ON(len)` in `net/core/skbuff.c: skb_checksum`: no errno comes back.
+fn cut_off(program: &Program) -> Fault {
+    Fault {
+        kind: FaultKind::Instruction("the program cut the packet off before its network header".to_owned()),
+        program: program.name().to_owned(),
+        insn: 0,
+        function: program.name().to_owned(),
+        line: None,
+        regs: [0; 11],
+    }
 }
 
 /// `convert___skb_to_skb`.
