@@ -1,7 +1,10 @@
 //! One kernel: a machine and what is around it.
 
 use crate::bpf::Machine;
+use crate::bpf::load::{self, LoadError, LoadOptions, Loaded};
+use crate::bpf::object::Object;
 use crate::net::env::Env;
+use crate::net::helper;
 use crate::net::network::Network;
 use crate::uapi::Release;
 
@@ -54,5 +57,10 @@ impl Kernel {
         let mut machine = Machine::new(config.release, config.nr_cpus);
         machine.cpu = config.cpu;
         Self { machine, env: Env::new(&config.network, config.seed), fuel: config.fuel }
+    }
+
+    /// Loads an object: its maps, and its programs, whose every helper has to be known for their type.
+    pub fn load(&mut self, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
+        load::load(&mut self.machine, object, options, &|call| helper::check(call.prog_type, call.helper))
     }
 }
