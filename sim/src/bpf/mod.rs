@@ -2,6 +2,7 @@
 
 pub mod asm;
 pub mod btf;
+pub mod core_relo;
 mod decode;
 pub mod fault;
 pub mod insn;

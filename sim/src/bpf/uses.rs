@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bpf::core_relo;
 use crate::bpf::link::{Linked, link};
 use crate::bpf::object::functions::{CALL, immediate, opcode, source};
-use crate::bpf::object::{ExternKind, Line, Object, ProgramSpec, Target, describe_core};
+use crate::bpf::object::{ExternKind, Line, Object, ProgramSpec, Target};
 
 /// What an entry point and every function it can reach use.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -53,7 +54,7 @@ impl Uses {
         uses.count_helpers(&linked);
         uses.name_references(object, &linked);
         if let Some(btf) = &object.btf {
-            uses.core.extend(linked.core.iter().map(|core| describe_core(btf, core)));
+            uses.core.extend(linked.core.iter().map(|core| core_relo::describe(btf, core)));
         }
         uses
     }

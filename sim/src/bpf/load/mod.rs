@@ -14,7 +14,10 @@ mod tests;
 pub use error::LoadError;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::bpf::btf::Btf;
+use crate::bpf::core_relo::Relocator;
 use crate::bpf::link::link;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::MapId;
@@ -37,6 +40,9 @@ pub struct LoadOptions {
     ///
     /// [`Release::kernel_version`]: crate::uapi::Release::kernel_version
     pub kernel_version: Option<u32>,
+    /// The types of the kernel spoken as, all of them, for CO-RE relocations. Without them an object that has such
+    /// relocations in a program to load is refused.
+    pub kernel_types: Option<Arc<Btf>>,
 }
 
 /// A global variable's new initial value.
@@ -88,9 +94,14 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let programs = selected(object, options)?;
     let ids = maps::create(machine, object, options)?;
+    let mut relocator = match (&object.btf, &options.kernel_types) {
+        (Some(local), Some(kernel)) => Some(Relocator::new(local, kernel)),
+        _ => None,
+    };
     let mut loaded = Loaded::default();
     for program in programs {
-        let linked = program::Linking { machine, object, helpers, maps: &ids, program };
+        let linked =
+            program::Linking { machine, object, helpers, maps: &ids, program, relocator: relocator.as_mut() };
         let (image, absent) = linked.resolve(link(object, program))?;
         loaded.absent.extend(absent);
         let id = program::add(machine, program, image)?;

@@ -1,11 +1,12 @@
 //! One program: every reference becomes a number.
 
 use super::{HelperCheck, HelperUse, LoadError};
+use crate::bpf::core_relo::{self, BAD_RELO, Relocator};
 use crate::bpf::link::Linked;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::{MapId, TailCallee};
 use crate::bpf::object::functions::{CALL, immediate, opcode, source};
-use crate::bpf::object::{ExternKind, Object, ProgramSpec, Relocation, Target, describe_core};
+use crate::bpf::object::{ExternKind, Object, ProgramSpec, Relocation, Target};
 use crate::bpf::program::{Image, Program};
 use crate::uapi::{MapType, ProgType};
 
@@ -14,16 +15,17 @@ use crate::uapi::{MapType, ProgType};
 const POISON_CALL_KFUNC_BASE: i32 = 2_002_000_000;
 
 /// What a program is resolved against.
-pub(super) struct Linking<'a> {
+pub(super) struct Linking<'a, 'b> {
     pub machine: &'a mut Machine,
     pub object: &'a Object,
     pub helpers: &'a HelperCheck<'a>,
     /// The object's maps, in its order.
     pub maps: &'a [MapId],
     pub program: &'a ProgramSpec,
+    pub relocator: Option<&'a mut Relocator<'b>>,
 }
 
-impl Linking<'_> {
+impl Linking<'_, '_> {
     /// Fills in the references; gives the image, and the weak kernel symbols it found absent.
     pub fn resolve(mut self, mut linked: Linked) -> Result<(Image, Vec<String>), LoadError> {
         if self.program.prog_type == ProgType::Unspec {
@@ -141,23 +143,29 @@ impl Linking<'_> {
         }
     }
 
-    fn relocate_core(&self, linked: &mut Linked) -> Result<(), LoadError> {
-        match linked.core.first() {
-            None => Ok(()),
-            Some(core) => {
-                let what = match &self.object.btf {
-                    Some(btf) => describe_core(btf, core),
-                    None => core.access.to_string(),
-                };
-                Err(self.error(linked, core.slot, format!("{what} depends on the kernel's types (CO-RE)")))
-            }
+    fn relocate_core(&mut self, linked: &mut Linked) -> Result<(), LoadError> {
+        let Some(local) = &self.object.btf else { return Ok(()) };
+        for relocation in std::mem::take(&mut linked.core) {
+            let asked = core_relo::describe(local, &relocation);
+            let relocated = match &mut self.relocator {
+                Some(relocator) => relocator.relocate(&mut linked.slots, &relocation),
+                None => Err("give the kernel's types, such as /sys/kernel/btf/vmlinux".into()),
+            };
+            relocated.map_err(|why| {
+                self.error(linked, relocation.slot, format!("asks for {asked} in the kernel (CO-RE): {why}"))
+            })?;
         }
+        Ok(())
     }
 
     fn check_helpers(&self, linked: &Linked) -> Result<(), LoadError> {
         for (slot, insn) in linked.instructions() {
             let helper = immediate(insn);
-            if opcode(insn) != CALL || source(insn) != 0 || helper >= POISON_CALL_KFUNC_BASE {
+            if opcode(insn) != CALL
+                || source(insn) != 0
+                || helper >= POISON_CALL_KFUNC_BASE
+                || helper as u32 == BAD_RELO
+            {
                 continue;
             }
             let used = HelperUse {

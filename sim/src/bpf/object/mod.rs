@@ -5,7 +5,6 @@
 //! Rules and names are those of libbpf, so that an object means here what it means to `bpf_object__open`
 //! (`tools/lib/bpf/libbpf.c`, v6.12).
 
-mod core;
 mod data;
 mod elf;
 mod error;
@@ -20,7 +19,6 @@ mod special;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use core::describe_core;
 pub(crate) use maps::ring_size;
 
 pub use error::{ObjectError, ObjectErrorKind};

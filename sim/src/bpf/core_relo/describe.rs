@@ -1,10 +1,10 @@
-//! CO-RE relocations: constants that depend on the kernel's types (`tools/lib/bpf/relo_core.c`, v6.12).
+//! Relocations in words.
 
-use super::{CoreKind, CoreRelocation};
 use crate::bpf::btf::{Btf, Kind};
+use crate::bpf::object::{CoreKind, CoreRelocation};
 
-/// What a relocation asks, in words: `offset of struct task_struct.pid`.
-pub(crate) fn describe_core(btf: &Btf, core: &CoreRelocation) -> String {
+/// What a relocation asks, in words: `the offset of struct task_struct.pid`.
+pub fn describe(btf: &Btf, core: &CoreRelocation) -> String {
     let what = match core.kind {
         CoreKind::FieldByteOffset => "the offset",
         CoreKind::FieldByteSize | CoreKind::TypeSize => "the size",
