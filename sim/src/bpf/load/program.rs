@@ -149,7 +149,7 @@ impl Linking<'_, '_> {
             let asked = core_relo::describe(local, &relocation);
             let relocated = match &mut self.relocator {
                 Some(relocator) => relocator.relocate(&mut linked.slots, &relocation),
-                None => Err("give the kernel's types, such as /sys/kernel/btf/vmlinux".into()),
+                None => Err("no kernel's types are given".into()),
             };
             relocated.map_err(|why| {
                 self.error(linked, relocation.slot, format!("asks for {asked} in the kernel (CO-RE): {why}"))
