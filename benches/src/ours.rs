@@ -67,6 +67,7 @@ impl Runner {
             prog_type: ProgType::SchedCls,
             attach_type: None,
             license_gpl: true,
+            xdp_has_frags: false,
             slots,
             functions: Vec::new(),
             lines: Vec::new(),

@@ -7,15 +7,16 @@ use std::cell::{Cell, RefCell};
 use bpftwin_sim::bpf::asm;
 use bpftwin_sim::bpf::fault::FaultKind;
 use bpftwin_sim::bpf::interp;
-use bpftwin_sim::bpf::machine::Machine;
+use bpftwin_sim::bpf::machine::{Machine, Tracer};
 use bpftwin_sim::bpf::map::MapId;
 use bpftwin_sim::bpf::mem::CTX_BASE;
 use bpftwin_sim::bpf::program::{Function, function_addr};
+use bpftwin_sim::bpf::vectors::PACKET;
 use bpftwin_sim::uapi::Release;
 use bpftwin_sim::uapi::insn::{BPF_DW, BPF_IMM, BPF_LD, Slot};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use support::TestHost;
+use support::{PACKET_AT, TestHost};
 
 const CASES: u32 = 150_000;
 const FUEL: u64 = 400;
@@ -58,7 +59,9 @@ fn function(slots: Vec<u64>) -> Vec<u64> {
 }
 
 fn slot(codes: Vec<u8>) -> impl Strategy<Value = u64> {
-    let code = prop_oneof![9 => prop::sample::select(codes), 1 => any::<u8>()];
+    let fusable = vec![0xbf, 0xbf, 0xbc, 0x07, 0x0f, 0x57, 0x77, 0x2d, 0x55, 0x56, 0x15, 0x16, 0x05];
+    let code = prop_oneof![
+ 6 => prop::sample::select(codes), 3 => prop::sample::select(fusable), 1 => any::<u8>()];
     let off = prop_oneof![4 => Just(0_i16), 2 => -4_i16..8, 1 => -520_i16..8, 1 => any::<i16>()];
     let imm = prop_oneof![6 => Just(0), 3 => 0..16, 1 => Just(12), 1 => any::<i32>()];
     // Fields that must be zero mostly are.
@@ -82,9 +85,17 @@ fn try_program(machine: &mut Machine, slots: Vec<u64>, functions: Vec<Function>)
     machine.programs.clear();
     let prog = machine.add_program(program);
     support::set_program(machine, MapId(0), 0, prog);
-    let mut host = TestHost { helper: hostile, ..TestHost::default() };
-    let result = interp::run(machine, &mut host, prog, FUEL);
-    assert_eq!(machine.mem.frames(), 0);
+    let mut once = |trace: Option<Tracer>| {
+        machine.mem.raw_mut(PACKET_AT, PACKET.len()).copy_from_slice(&PACKET);
+        machine.trace = trace;
+        let mut host = TestHost { helper: hostile, ..TestHost::default() };
+        let result = interp::run(machine, &mut host, prog, FUEL);
+        assert_eq!(machine.mem.frames(), 0);
+        (result, machine.mem.raw(PACKET_AT, PACKET.len()).to_vec())
+    };
+    let (result, packet) = once(None);
+    // One instruction at a time, nothing fused: the same.
+    assert_eq!(once(Some(Box::new(|_| ()))), (result.clone(), packet));
     match result {
         Ok(ran) => {
             assert!(ran.insns <= FUEL);

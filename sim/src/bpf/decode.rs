@@ -3,7 +3,7 @@
 //! What is refused here is what `kernel/bpf/verifier.c` (v6.18) refuses of an instruction by itself: unknown opcodes,
 //! reserved fields, jumps out of the function, falling off its end, writes to `r10`.
 
-use super::insn::{Insn, Op};
+use super::insn::{Insn, Op, Reg};
 use super::mem::STACK_SIZE;
 use super::program::DecodeError;
 use crate::uapi::insn::{
@@ -132,7 +132,7 @@ fn one(slot: Slot, next: Option<Slot>) -> Decoded {
         BPF_LDX | BPF_ST | BPF_STX => access(slot),
         _ => load_special(slot, next),
     }?;
-    if insn.dst == 10 && insn.op.writes_dst() || insn.src == 10 && fetches(insn) {
+    if insn.dst == Reg::R10 && insn.op.writes_dst() || insn.src == Reg::R10 && fetches(insn) {
         return Err("frame pointer is read only".to_owned());
     }
     Ok(insn)
@@ -145,7 +145,13 @@ fn fetches(insn: Insn) -> bool {
 }
 
 fn base(op: Op, slot: Slot) -> Insn {
-    Insn { op, dst: slot.dst, src: slot.src, off: i32::from(slot.off), imm: slot.imm as i64 as u64 }
+    Insn {
+        op,
+        dst: Reg::ALL[usize::from(slot.dst)],
+        src: Reg::ALL[usize::from(slot.src)],
+        off: i32::from(slot.off),
+        imm: slot.imm as i64 as u64,
+    }
 }
 
 /// Operations with all four forms: 64 and 32 bits, immediate and register; `signed` is `off == 1`.

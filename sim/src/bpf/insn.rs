@@ -5,10 +5,10 @@
 pub struct Insn {
     /// What to do.
     pub op: Op,
-    /// Destination register, 0 to 10.
-    pub dst: u8,
-    /// Source register, 0 to 10.
-    pub src: u8,
+    /// Destination register.
+    pub dst: Reg,
+    /// Source register.
+    pub src: Reg,
     /// Memory accesses: distance in bytes. Jumps and calls: distance from the next instruction, in instructions.
     pub off: i32,
     /// Immediate, extended as the operation needs it.
@@ -16,6 +16,32 @@ pub struct Insn {
 }
 
 const _: () = assert!(size_of::<Insn>() == 16);
+
+/// A register. A type of its own so that indexing with it needs no bounds check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Reg {
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+}
+
+impl Reg {
+    /// Every register, by number.
+    pub const ALL: [Self; 11] = {
+        use Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
+        [R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10]
+    };
+}
 
 macro_rules! ops {
     ($($(#[$meta:meta])* $name:ident,)*) => {
@@ -88,6 +114,11 @@ ops! {
     /// Calls the function that begins `off` after the next instruction.
     CallLocal,
     Exit,
+
+    /// Sequences that `fuse` makes one of, named after their parts. The first part's fields are here, with the second's
+    /// immediate if that part is a move; what else is needed is read from the parts' own places.
+    MovAdd64Imm, MovAnd64Imm, MovLsh64Imm, MovRsh64Imm, MovAnd32Imm, MovLsh32Imm, MovRsh32Imm,
+    MovAdd64Reg, MovMov64, MovAddJgt64, AddJne64Imm, AddJne32Imm, Jeq64ImmJa, Jeq32ImmJa,
 }
 
 impl Op {

@@ -5,6 +5,7 @@ pub mod btf;
 pub mod core_relo;
 mod decode;
 pub mod fault;
+mod fuse;
 pub mod insn;
 pub mod interp;
 pub mod link;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decode::{self, Code};
+use super::fuse::fuse;
 use super::insn::Insn;
 use crate::bpf::map::MapId;
 use crate::bpf::mem::{Addr, FUNC_BASE};
@@ -66,6 +67,7 @@ pub struct DecodeError {
 pub struct Program {
     image: Image,
     code: Code,
+    fused: Vec<Insn>,
 }
 
 impl Program {
@@ -77,7 +79,8 @@ impl Program {
         name_functions(&mut image)?;
         let starts: Vec<u32> = image.functions.iter().map(|f| f.start_slot).collect();
         let code = decode::decode(&image.slots, &starts)?;
-        Ok(Self { image, code })
+        let fused = fuse(&code.insns);
+        Ok(Self { image, code, fused })
     }
 
     /// What the program was made from; its functions are complete and ascending.
@@ -93,6 +96,11 @@ impl Program {
     /// Its instructions.
     pub fn code(&self) -> &[Insn] {
         &self.code.insns
+    }
+
+    /// The same with common sequences made one, for the hot loop.
+    pub(super) fn fused(&self) -> &[Insn] {
+        &self.fused
     }
 
     /// The slot of the instruction at `index` of [`code`](Self::code).

@@ -58,7 +58,7 @@ impl Host for TestHost {
 
     fn ctx_store(&mut self, _: &mut Machine, offset: u32, size: u32, value: u64) -> Result<(), FaultKind> {
         if (CTX_CB..56).contains(&offset) && offset.is_multiple_of(4) && size == 4 {
-            self.cb[(offset - CTX_CB) as usize / 4] = value;
+            self.cb[(offset - CTX_CB) as usize / 4] = u64::from(value as u32);
             return Ok(());
         }
         Err(FaultKind::Context { offset, size, write: true, why: "no such field" })

@@ -2,7 +2,7 @@
 
 use crate::bpf::fault::FaultKind;
 use crate::bpf::insn::Insn;
-use crate::bpf::mem::{Memory, ObjectKind};
+use crate::bpf::mem::{Memory, PACKET_BASE, PACKET_SIZE};
 use crate::uapi::insn::{
     BPF_ADD, BPF_AND, BPF_CMPXCHG, BPF_FETCH, BPF_LOAD_ACQ, BPF_OR, BPF_STORE_REL, BPF_XCHG, BPF_XOR,
 };
@@ -15,18 +15,16 @@ pub(super) fn execute(
     mem: &mut Memory,
     insn: Insn,
     width: u32,
-    regs: &mut [u64; 16],
+    regs: &mut [u64; 11],
 ) -> Result<(), FaultKind> {
-    let (dst, src, len) = (usize::from(insn.dst & 15), usize::from(insn.src & 15), u64::from(width));
+    let (dst, src, len) = (insn.dst as usize, insn.src as usize, u64::from(width));
     let operation = insn.imm as i32;
     let pointer = if operation == BPF_LOAD_ACQ { regs[src] } else { regs[dst] };
     let addr = pointer.wrapping_add_signed(i64::from(insn.off));
     let write = operation != BPF_LOAD_ACQ;
     mem.check(addr, len, write)?;
-    if let Some(object) = mem.object_at(addr, len)
-        && matches!(object.kind, ObjectKind::Packet | ObjectKind::Metadata)
-    {
-        return Err(FaultKind::Instruction(format!("an atomic operation on {}", object.kind)));
+    if (PACKET_BASE..PACKET_BASE + PACKET_SIZE).contains(&addr) {
+        return Err(FaultKind::Instruction("an atomic operation on a packet".to_owned()));
     }
     match operation {
         BPF_LOAD_ACQ => {

@@ -3,8 +3,10 @@
 //! Registers and frames behave as under the x86-64 JIT (`arch/x86/net/bpf_jit_comp.c`, v6.12): a callee has its own
 //! 512 bytes of stack, `r6` to `r9` survive a call, a tail call takes the place of the frame it is made from.
 
+mod access;
 mod arith;
 mod atomic;
+mod burst;
 mod dispatch;
 mod tail;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::machine::{Host, Machine, ProgId};
-use crate::bpf::mem::{Addr, CTX_BASE, CTX_SIZE, FUNC_BASE};
+use crate::bpf::mem::{Addr, CTX_BASE, FUNC_BASE};
 use crate::bpf::program::Program;
 use crate::uapi::insn::MAX_CALL_FRAMES;
 
@@ -147,53 +149,6 @@ fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
         return Err(FaultKind::CallDepth);
     }
     machine.mem.push_frame().ok_or(FaultKind::CallDepth)
-}
-
-/// An access that the shadow does not allow at a glance: to the context, near an object's end, or bad.
-#[cold]
-#[inline(never)]
-fn slow_load(machine: &mut Machine, host: &mut dyn Host, addr: Addr, width: u32) -> Result<u64, FaultKind> {
-    match context_offset(addr) {
-        Some(offset) => host.ctx_load(machine, offset, width),
-        None => Ok(machine.mem.load(addr, u64::from(width))?),
-    }
-}
-
-/// Like [`slow_load`], to write.
-#[cold]
-#[inline(never)]
-fn slow_store(
-    machine: &mut Machine,
-    host: &mut dyn Host,
-    addr: Addr,
-    width: u32,
-    value: u64,
-) -> Result<(), FaultKind> {
-    match context_offset(addr) {
-        Some(offset) => host.ctx_store(machine, offset, width, value),
-        None => Ok(machine.mem.store(addr, u64::from(width), value)?),
-    }
-}
-
-/// Like [`slow_store`], of the number in the instruction.
-#[cold]
-#[inline(never)]
-fn slow_store_imm(
-    machine: &mut Machine,
-    host: &mut dyn Host,
-    addr: Addr,
-    width: u32,
-    imm: i32,
-) -> Result<(), FaultKind> {
-    match context_offset(addr) {
-        Some(offset) => host.ctx_store_imm(machine, offset, width, imm),
-        None => Ok(machine.mem.store(addr, u64::from(width), i64::from(imm) as u64)?),
-    }
-}
-
-fn context_offset(addr: Addr) -> Option<u32> {
-    let offset = addr.wrapping_sub(CTX_BASE);
-    (offset < CTX_SIZE).then_some(offset as u32)
 }
 
 /// Says where a fault happened; one that comes located out of a callback stays as it is.

@@ -1,23 +1,25 @@
 //! `bpf_tail_call`.
 
+use super::burst::Regs;
 use crate::bpf::fault::FaultKind;
 use crate::bpf::machine::{Machine, ProgId};
+use crate::bpf::mem::CTX_BASE;
 use crate::uapi::insn::MAX_TAIL_CALL_CNT;
 
 /// Whether a tail call happens, and where to; counts it.
 ///
 /// An index out of range never counts; an empty slot does where the release says so
 /// (`arch/x86/net/bpf_jit_comp.c: emit_bpf_tail_call_indirect`, v6.1 and v6.12).
-pub(super) fn target(machine: &mut Machine, map: u64, index: u32) -> Result<Option<ProgId>, FaultKind> {
+pub(super) fn target(machine: &mut Machine, regs: &Regs) -> Result<Option<ProgId>, FaultKind> {
+    let (map, index) = (regs[2], regs[3] as u32);
+    if regs[1] != CTX_BASE {
+        return Err(argument(1, "not the context".to_owned()));
+    }
     if machine.run.callbacks > 0 {
         return Err(FaultKind::Instruction("a tail call in a callback".to_owned()));
     }
     let Some(array) = machine.maps.by_handle(map) else {
-        return Err(FaultKind::Argument {
-            helper: "tail_call",
-            number: 2,
-            why: format!("no map has the handle {map:#x}"),
-        });
+        return Err(argument(2, format!("no map has the handle {map:#x}")));
     };
     if index >= machine.maps.spec(array).max_entries {
         return Ok(None);
@@ -31,4 +33,18 @@ pub(super) fn target(machine: &mut Machine, map: u64, index: u32) -> Result<Opti
         run.tail_calls += 1;
     }
     Ok(found)
+}
+
+fn argument(number: u8, why: String) -> FaultKind {
+    FaultKind::Argument { helper: "tail_call", number, why }
+}
+
+/// Puts a fresh frame in the place of the newest one; gives the registers a program begins with.
+pub(super) fn replace_frame(machine: &mut Machine) -> Regs {
+    machine.mem.pop_frame();
+    machine.run.program_frame = machine.mem.frames();
+    let mut regs: Regs = [0; 11];
+    regs[1] = CTX_BASE;
+    regs[10] = machine.mem.push_frame().expect("one was just given back");
+    regs
 }
