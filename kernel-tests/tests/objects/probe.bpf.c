@@ -6,6 +6,7 @@
 #define BPF_F_RDONLY_PROG (1U << 7)
 #define LIBBPF_PIN_BY_NAME 1
 
+static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static long (*const bpf_ringbuf_output)(void *ringbuf, void *data, __u64 size, __u64 flags) = (void *)130;
 static long (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)87;
 
