@@ -66,7 +66,6 @@ impl Runner {
             name: name.to_owned(),
             prog_type: ProgType::SchedCls,
             attach_type: None,
-            xdp_has_frags: false,
             license_gpl: true,
             xdp_has_frags: false,
             slots,
