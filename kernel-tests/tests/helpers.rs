@@ -11,14 +11,29 @@ mod planes;
 #[path = "helpers/regressions.rs"]
 mod regressions;
 
+use bpftwin_conformance::case::Network;
 use calls::Trial;
 use generate::Random;
 use planes::{Kernel, simulate};
 
+/// Both planes, in the same network.
+struct Pair {
+    kernel: Kernel,
+    network: bpftwin_sim::net::network::Network,
+}
+
+impl Pair {
+    fn new(network: &Network) -> Self {
+        let simulated = bpftwin_conformance::plane::sim::network_of(network).expect("a network");
+        Self { kernel: Kernel::new(network), network: simulated }
+    }
+}
+
 /// Fails with the shortest trial that still differs.
-fn check(kernel: &Kernel, trial: &Trial) -> Result<(), String> {
+fn check(pair: &Pair, trial: &Trial) -> Result<(), String> {
     let differs = |trial: &Trial| {
-        let (real, simulated) = (kernel.run(trial), simulate(trial));
+        let simulated = simulate(trial, &pair.network);
+        let real = pair.kernel.run(trial);
         (real != simulated).then_some((real, simulated))
     };
     let Some(mut last) = differs(trial) else { return Ok(()) };
@@ -35,12 +50,12 @@ fn check(kernel: &Kernel, trial: &Trial) -> Result<(), String> {
     Err(format!("{shortest}\n{}", last.0.compare(&last.1, &shortest)))
 }
 
-fn check_all(name: &str, count: u64, make: impl Fn(&mut Random) -> Trial) {
-    let kernel = Kernel::new();
+fn check_all(name: &str, network: &Network, make: impl Fn(&mut Random) -> Trial) {
+    let (pair, count) = (Pair::new(network), trials());
     let mut wrong = Vec::new();
     for seed in 0..count {
         let trial = make(&mut Random(seed));
-        if let Err(report) = check(&kernel, &trial) {
+        if let Err(report) = check(&pair, &trial) {
             wrong.push(format!("{name} {seed}: {report}"));
             if wrong.len() == 5 {
                 break;
@@ -57,25 +72,30 @@ fn trials() -> u64 {
 
 #[test]
 fn tc() {
-    check_all("tc", trials(), generate::tc);
+    check_all("tc", &Network::default(), generate::tc);
 }
 
 #[test]
 fn xdp() {
-    check_all("xdp", trials(), generate::xdp);
+    check_all("xdp", &Network::default(), generate::xdp);
 }
 
 #[test]
 fn other_skb_programs() {
-    check_all("skb", trials(), generate::other_skb);
+    check_all("skb", &Network::default(), generate::other_skb);
+}
+
+#[test]
+fn fib() {
+    check_all("fib", &generate::network(), generate::fib);
 }
 
 #[test]
 fn what_once_differed() {
-    let kernel = Kernel::new();
+    let pair = Pair::new(&Network::default());
     let wrong: Vec<String> = regressions::ALL
         .iter()
-        .filter_map(|text| check(&kernel, &text.parse().expect("a trial")).err())
+        .filter_map(|text| check(&pair, &text.parse().expect("a trial")).err())
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -322,7 +322,8 @@ const fn when(map_type: MapType, flags: u32) -> When {
     }
 }
 
-fn network_of(network: &Network) -> Result<network::Network, String> {
+/// The simulator's form of a case's network; an error names what makes no sense.
+pub fn network_of(network: &Network) -> Result<network::Network, String> {
     let mut out = network::Network::default();
     for device in &network.devices {
         let mut made = network::Device::ethernet(&device.name, device.ifindex, mac(&device.mac)?);

@@ -37,6 +37,13 @@ pub enum Call {
         /// What.
         value: i32,
     },
+    /// Writes 4 bytes of the buffer.
+    Fill {
+        /// Where.
+        at: u32,
+        /// What.
+        value: u32,
+    },
     /// Reads and overwrites 4 bytes of the packet, if direct access reaches them.
     Packet {
         /// Where, from `data`.
@@ -151,6 +158,7 @@ impl fmt::Display for Call {
                 write!(f, "{name} {}", args.join(" "))
             }
             Self::Store { offset, size, value } => write!(f, "store {offset} {size} {value}"),
+            Self::Fill { at, value } => write!(f, "fill {at} {value}"),
             Self::Packet { offset, value } => write!(f, "packet {offset} {value}"),
         }
     }
@@ -213,6 +221,7 @@ impl FromStr for Call {
                 size: number(size)? as u8,
                 value: number(value)? as i32,
             }),
+            ["fill", at, value] => Ok(Self::Fill { at: number(at)? as u32, value: number(value)? as u32 }),
             ["packet", offset, value] => {
                 Ok(Self::Packet { offset: number(offset)? as i16, value: number(value)? as i32 })
             }

@@ -6,7 +6,7 @@ use bpftwin_kernel_tests::sys::{Map, Prog, ProgLoad, TestRun, pin_to_cpu, possib
 use bpftwin_sim::bpf::map::MapSpec;
 use bpftwin_sim::bpf::program::{Image, Program};
 use bpftwin_sim::net;
-use bpftwin_sim::uapi::{MapType, ProgType};
+use bpftwin_sim::uapi::{Errno, MapType, ProgType};
 
 use super::calls::{Arg, Call, Trial, helper_id};
 
@@ -122,6 +122,9 @@ fn program(trial: &Trial, value: (u8, u32, u32)) -> Vec<u64> {
                 };
                 out.push(insn(load, 0, 6, *offset, 0));
                 out.push(insn(STX_DW, 7, 0, at(0), 0));
+            }
+            Call::Fill { at, value } => {
+                out.push(insn(ST_W, 7, 0, (RESULTS + at) as i16, *value as i32));
             }
             Call::Packet { offset, value } => {
                 let writes =
@@ -253,9 +256,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Moves this thread into a fresh namespace with nothing but a loopback.
-    pub fn new() -> Self {
-        let scene = network::enter(&Network::default()).expect("a network namespace");
+    /// Moves this thread into a fresh namespace of a network.
+    pub fn new(network: &Network) -> Self {
+        let scene = network::enter(network).expect("a network namespace");
         pin_to_cpu(0).expect("CPU 0");
         let map = Map::new(libbpf_sys::BPF_MAP_TYPE_ARRAY, 4, VALUE, 1, 0).expect("a map");
         Self { map, _scene: scene }
@@ -279,7 +282,7 @@ impl Kernel {
             ..TestRun::default()
         });
         Seen {
-            answer: answer.map(|out| (out.retval, out.data, out.ctx)).map_err(|errno| errno.raw()),
+            answer: answer.map(|out| (out.retval, out.data, out.ctx)).map_err(Errno::raw),
             value: self.map.lookup(&[0; 4], 0).expect("reads the value"),
         }
     }
@@ -289,7 +292,7 @@ impl Kernel {
 ///
 /// # Panics
 /// If the program faults, which the verifier's consent says it does not.
-pub fn simulate(trial: &Trial) -> Seen {
+pub fn simulate(trial: &Trial, network: &net::network::Network) -> Seen {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
     let config = net::Config {
         release: release
@@ -299,6 +302,7 @@ pub fn simulate(trial: &Trial) -> Seen {
             .or_else(|| bpftwin_sim::uapi::Release::of_uname(&release))
             .expect("a known series"),
         nr_cpus: possible_cpus(),
+        network: network.clone(),
         ..net::Config::default()
     };
     let mut kernel = net::Kernel::new(&config);
@@ -343,7 +347,7 @@ pub fn simulate(trial: &Trial) -> Seen {
     let answer = kernel.prog_test_run(prog, &run).unwrap_or_else(|fault| panic!("{trial}\n{fault}"));
     let (maps, mut ctx) = kernel.machine.maps();
     Seen {
-        answer: answer.map(|out| (out.retval, out.data, out.ctx)).map_err(|errno| errno.raw()),
+        answer: answer.map(|out| (out.retval, out.data, out.ctx)).map_err(Errno::raw),
         value: maps.sys_lookup(&mut ctx, map, &[0; 4], 0).expect("reads the value"),
     }
 }

@@ -10,4 +10,6 @@ pub const ALL: &[&str] = &[
     // -INT_MIN is negative.
     "6 Tcp6 20000 0 1 4=20000 0=36; xdp_adjust_tail ctx -2147483648; xdp_get_buff_len ctx",
     "6 Vlan 97 0 1 4=96 12=0 16=0; xdp_adjust_tail ctx -2147483648",
+    // Table 0 is the main table. Without the network of the fib trials, this asks the loopback.
+    "3 Udp4 60 0 1; fill 0 2; fill 8 1; fill 48 0; fib_lookup ctx buf+0 64 9",
 ];

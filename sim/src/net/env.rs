@@ -1,5 +1,6 @@
 //! What a running program may ask for that is neither packet nor map.
 
+use crate::net::fib::Fib;
 use crate::net::network::{Device, Network};
 use crate::net::timer::Timers;
 
@@ -18,6 +19,8 @@ pub struct Env {
     pub cookies: u64,
     /// Every device, the loopback first.
     pub devices: Vec<Device>,
+    /// Routes and neighbours.
+    pub fib: Fib,
 }
 
 impl Env {
@@ -28,13 +31,15 @@ impl Env {
 
     /// The environment of a kernel just started.
     pub fn new(network: &Network, seed: u64) -> Self {
-        let devices = std::iter::once(Device::loopback()).chain(network.devices.iter().cloned()).collect();
+        let devices: Vec<_> =
+            std::iter::once(Device::loopback()).chain(network.devices.iter().cloned()).collect();
         Self {
             clock_ns: Self::START_NS,
             seed,
             trace_pipe: Vec::new(),
             timers: Timers::default(),
             cookies: 0,
+            fib: Fib::new(network, &devices),
             devices,
         }
     }

@@ -14,6 +14,7 @@
 pub mod csum;
 pub mod ctx;
 mod env;
+pub mod fib;
 pub mod helper;
 mod kernel;
 pub mod linear;

@@ -98,6 +98,7 @@ pub enum RouteKind {
     Local,
     Broadcast,
     Multicast,
+    Anycast,
     Blackhole,
     Unreachable,
     Prohibit,

@@ -9,6 +9,7 @@ mod adjust_room;
 mod call;
 mod control;
 mod csum;
+mod fib;
 mod format;
 mod hash;
 mod map;
@@ -153,6 +154,7 @@ const FAMILIES: &[&[Helper]] = &[
     adjust_room::ROWS,
     control::ROWS,
     csum::ROWS,
+    fib::ROWS,
     hash::ROWS,
     map::ROWS,
     mtu::ROWS,
