@@ -254,5 +254,5 @@ fn run_seen(
         maps.push(change);
     }
     let records = line.records.into_iter().map(|(object, map, data)| Record { object, map, data }).collect();
-    Ok(RunSeen { index, outcome, maps, records, line: None })
+    Ok(RunSeen { index, outcome, maps, records, lines: Vec::new() })
 }

@@ -8,8 +8,6 @@ use bpftwin_sim::net::{Config, Kernel, helper};
 use bpftwin_sim::uapi::helper as uapi;
 use serde::Serialize;
 
-use crate::plane::sim::load;
-
 /// Everything about one object.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Inventory {
@@ -121,7 +119,7 @@ pub fn inventory(object: &Object) -> Inventory {
     }
     missing.dedup();
     if missing.is_empty()
-        && let Err(error) = load(&mut Kernel::new(&Config::default()), object, &LoadOptions::default())
+        && let Err(error) = Kernel::new(&Config::default()).load(object, &LoadOptions::default())
     {
         missing.push(error.to_string());
     }

@@ -55,9 +55,10 @@ pub struct RunSeen {
     pub maps: Vec<MapChange>,
     /// Records that came out of perf and ring buffers, in order per map.
     pub records: Vec<Record>,
-    /// Simulator only: the C line of the last instruction that ran, so that a wrong return code points somewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
+    /// Simulator only, and only of runs that are not as they should be: the last C lines that ran, in their order, so
+    /// that a wrong result points somewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
 }
 
 /// How one run ended.
@@ -231,7 +232,7 @@ mod tests {
             outcome: Outcome::Errno(22),
             maps: Vec::new(),
             records: Vec::new(),
-            line: None,
+            lines: Vec::new(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! One scenario from file to verdict: resolve, run on the planes asked for, check, compare, confirm by goldens.
 
+use std::collections::BTreeSet;
+
 use bpftwin_sim::uapi::Release;
 
 use crate::check::{Checked, check};
@@ -203,6 +205,7 @@ pub fn run(item: &Item, settings: &Settings) -> CaseReport {
         confirm(&resolved, item, settings, &mut report);
     }
     conclude(&resolved, &mut report);
+    explain(&resolved, &mut report);
     report.resolved = Some(resolved);
     report
 }
@@ -303,6 +306,34 @@ fn confirm(resolved: &Resolved, item: &Item, settings: &Settings, report: &mut C
             report.confirmed_by.push(golden.begin.kernel.clone());
         }
         report.compared.push(compared);
+    }
+}
+
+/// Runs that are explained by the C lines they ended with: running them again has to stay cheap.
+const EXPLAINED: usize = 20;
+
+/// Finds the last C lines of the first runs that are not as they should be.
+fn explain(resolved: &Resolved, report: &mut CaseReport) {
+    let failed = report.planes.iter().flat_map(|plane| plane.checked.failures.iter().filter_map(|f| f.run));
+    let differing = unexplained(report).filter_map(|(_, difference)| difference.run);
+    let runs: BTreeSet<usize> = failed.chain(differing).collect();
+    let runs: BTreeSet<usize> = runs.into_iter().take(EXPLAINED).collect();
+    let Some(plane) = report.planes.iter_mut().find(|plane| plane.plane == PlaneName::Sim.text()) else {
+        return;
+    };
+    if runs.is_empty() {
+        return;
+    }
+    let begin = &plane.seen.begin;
+    let sim = SimPlane {
+        release: begin.kernel.parse().unwrap_or_default(),
+        nr_cpus: begin.nr_cpus,
+        cpu: begin.cpu,
+    };
+    for (run, lines) in sim.last_lines(&resolved.case, &runs) {
+        if let Some(seen) = plane.seen.runs.get_mut(run) {
+            seen.lines = lines;
+        }
     }
 }
 

@@ -79,7 +79,7 @@ fn observe(case: &Case, report: &mut dyn FnMut(Event) -> Result<(), Failure>) ->
     for (index, (run, program)) in case.runs.iter().zip(programs).enumerate() {
         let outcome = test_run(run, program);
         let (maps, records) = (watch.changes()?, records.drain()?);
-        report(Event::Run(RunSeen { index, outcome, maps, records, line: None }))?;
+        report(Event::Run(RunSeen { index, outcome, maps, records, lines: Vec::new() }))?;
     }
     let (maps, unread) = watch.end()?;
     Ok(End { runs: case.runs.len(), maps, unread })

@@ -77,14 +77,7 @@ impl Terminal {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let default_hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        default_hook(info);
-        eprintln!(
-            "bpftwin: this is a bug of bpftwin; please report it with the command line and the scenario"
-        );
-        std::process::exit(i32::from(Exit::Bug as u8));
-    }));
+    panics_are_bugs();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -104,6 +97,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(stop.exit as u8)
         }
     }
+}
+
+/// From now on a panic, in whatever thread, ends the process with [`Exit::Bug`].
+fn panics_are_bugs() {
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default_hook(info);
+        eprintln!(
+            "bpftwin: this is a bug of bpftwin; please report it with the command line and the scenario"
+        );
+        std::process::exit(i32::from(Exit::Bug as u8));
+    }));
 }
 
 fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
@@ -137,6 +142,22 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[ignore = "run by the test below, in a process of its own"]
+    fn panics_on_purpose() {
+        panics_are_bugs();
+        std::thread::spawn(|| panic!("on purpose")).join().unwrap_err();
+    }
+
+    #[test]
+    fn exit_70_a_panic_in_any_thread() {
+        let arguments = ["--exact", "cli::tests::panics_on_purpose", "--ignored", "--nocapture"];
+        let ran =
+            std::process::Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+        assert_eq!(ran.status.code(), Some(70));
+        assert!(String::from_utf8_lossy(&ran.stderr).contains("this is a bug of bpftwin"));
+    }
 
     #[test]
     fn the_arguments_make_sense_to_clap() {

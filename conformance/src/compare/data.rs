@@ -1,20 +1,46 @@
 //! Packets, layer by layer.
 
-use super::{IgnoreRule, Tally};
-use crate::bytes::Bytes;
+use bpftwin_sim::wire::diff::diff;
+use bpftwin_sim::wire::dissect::dissect;
 
-/// Differences of two packets: field, left, right.
+use super::{IgnoreRule, Tally};
+
+/// What one side says of a field the other side does not have.
+const NOT_THERE: &str = "(not there)";
+
+/// Differences of two packets: field, left, right. Every field of the left packet's layers counts, those of the right
+/// one where it has layers of its own.
 pub fn data_differences(
     left: &[u8],
     right: &[u8],
     ignores: &[IgnoreRule],
     tally: &mut Tally,
 ) -> Vec<(String, String, String)> {
-    let _ = ignores;
-    tally.compared += 1;
+    let mut fields = 0;
+    for layer in &dissect(left).layers {
+        if ignores.is_empty() {
+            fields += layer.fields.len() as u64;
+            continue;
+        }
+        let label = layer.label();
+        for shown in &layer.fields {
+            let path = format!("{label}.{}", shown.field.name);
+            match ignores.iter().find(|rule| rule.covers(&path)) {
+                Some(rule) => tally.leave_out(&rule.reason, 1),
+                None => fields += 1,
+            }
+        }
+    }
+    tally.compared += fields;
     if left == right {
         return Vec::new();
     }
-    let hex = |bytes: &[u8]| Bytes(bytes.to_vec()).to_string();
-    vec![("data".into(), hex(left), hex(right))]
+    diff(left, right)
+        .into_iter()
+        .filter(|difference| !ignores.iter().any(|rule| rule.covers(&difference.path)))
+        .map(|difference| {
+            let side = |text: Option<String>| text.unwrap_or_else(|| NOT_THERE.into());
+            (difference.path, side(difference.a), side(difference.b))
+        })
+        .collect()
 }

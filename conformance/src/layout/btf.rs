@@ -20,7 +20,7 @@ fn convert(btf: &Btf, mut id: u32, depth: u32) -> Layout {
     let mut sense = None;
     let mut name = String::new();
     let kind = loop {
-        match btf.kind(id) {
+        match &btf.get(id).kind {
             Kind::Typedef { to } => {
                 let typedef = btf.name_of(id);
                 if matches!(typedef, "__be16" | "__be32" | "__be64" | "__sum16") {
@@ -84,4 +84,23 @@ fn members(btf: &Btf, members: &[bpftwin_sim::bpf::btf::Member], depth: u32) -> 
             layout: convert(btf, member.type_id, depth + 1),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bpftwin_sim::bpf::object::Object;
+
+    use super::*;
+
+    #[test]
+    fn typedefs_carry_byte_order() {
+        let bundled = bpftwin_datapath::object("xdp_prefilter").unwrap();
+        let object = Object::parse("xdp_prefilter.o", bundled.bytes).unwrap();
+        let layout =
+            Layout::of_btf(object.btf.as_ref().unwrap(), object.map("services").unwrap().spec.key_type);
+        let mut key = vec![0; 20];
+        key[10..18].copy_from_slice(&[0xff, 0xff, 203, 0, 113, 80, 0, 80]);
+        let read: Vec<_> = layout.leaves().iter().map(|l| format!("{}={}", l.path, l.text(&key))).collect();
+        assert_eq!(read.join(" "), ".addr=::ffff:203.0.113.80 .port=80 .proto=0 .reserved=0");
+    }
 }

@@ -1,11 +1,13 @@
 //! Plane `sim`: the simulator in this process, doing what `bpftwin-kernel` does on a kernel.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bpftwin_sim::bpf::load::{self, Global, LoadError, LoadOptions, Loaded};
+use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
-use bpftwin_sim::bpf::object::Object;
-use bpftwin_sim::net::{Config, Kernel, Room, TestRun, helper, network};
+use bpftwin_sim::bpf::object::{Line, Object};
+use bpftwin_sim::net::{Config, Kernel, Room, TestRun, network};
 use bpftwin_sim::uapi::map::{BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
@@ -57,6 +59,44 @@ impl Plane for SimPlane {
     }
 }
 
+/// C lines of a run that a report shows.
+const LAST_LINES: usize = 4;
+
+impl SimPlane {
+    /// The last C lines of each of these runs, in the order they ran: the case is run once more, and these runs are
+    /// looked at instruction by instruction. Empty for a run whose program has no line information.
+    pub fn last_lines(&self, case: &Case, runs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<String>> {
+        let mut lines = BTreeMap::new();
+        let Ok(mut simulation) = Simulation::start(self, case) else { return lines };
+        let last = runs.last().map_or(0, |last| last + 1);
+        for (index, run) in case.runs.iter().enumerate().take(last) {
+            let seen = Arc::new(Mutex::new(VecDeque::new()));
+            if runs.contains(&index) {
+                let seen = seen.clone();
+                simulation.kernel.machine.trace = Some(Box::new(move |step| {
+                    let Some(line) = step.program.line_of(step.slot) else { return };
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    if seen.back() != Some(line) {
+                        if seen.len() == LAST_LINES {
+                            seen.pop_front();
+                        }
+                        seen.push_back(line.clone());
+                    }
+                }));
+            }
+            if simulation.run(run).is_err() {
+                break;
+            }
+            simulation.kernel.machine.trace = None;
+            if runs.contains(&index) {
+                let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.insert(index, seen.iter().map(Line::to_string).collect());
+            }
+        }
+        lines
+    }
+}
+
 struct Simulation<'a> {
     kernel: Kernel,
     objects: Vec<(&'a str, Object, Loaded)>,
@@ -90,7 +130,7 @@ impl<'a> Simulation<'a> {
                     .collect(),
                 ..LoadOptions::default()
             };
-            let loaded = load(&mut kernel, &object, &options).map_err(|error| error.to_string())?;
+            let loaded = kernel.load(&object, &options).map_err(|error| error.to_string())?;
             objects.push((image.name.as_str(), object, loaded));
         }
         let mut maps: Vec<_> = objects
@@ -161,15 +201,15 @@ impl<'a> Simulation<'a> {
     fn observe(&mut self, case: &Case) -> Result<(Vec<RunSeen>, End), String> {
         let mut runs = Vec::with_capacity(case.runs.len());
         for (index, run) in case.runs.iter().enumerate() {
-            let (outcome, line) = self.run(run)?;
+            let outcome = self.run(run)?;
             let (maps, records) = (self.changes(), self.records());
-            runs.push(RunSeen { index, outcome, maps, records, line });
+            runs.push(RunSeen { index, outcome, maps, records, lines: Vec::new() });
         }
         let end = self.end(runs.len());
         Ok((runs, end))
     }
 
-    fn run(&mut self, run: &Run) -> Result<(Outcome, Option<String>), String> {
+    fn run(&mut self, run: &Run) -> Result<Outcome, String> {
         let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
         let prog = prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))?;
         let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
@@ -186,17 +226,12 @@ impl<'a> Simulation<'a> {
             ..TestRun::default()
         };
         Ok(match self.kernel.prog_test_run(prog, &test) {
-            Ok(Ok(out)) => {
-                let outcome =
-                    Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() };
-                (outcome, None)
-            }
-            Ok(Err(errno)) => (Outcome::Errno(errno.raw()), None),
+            Ok(Ok(out)) => Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() },
+            Ok(Err(errno)) => Outcome::Errno(errno.raw()),
             Err(fault) => {
-                let line = fault.line.as_ref().map(ToString::to_string);
                 let regs: Vec<String> =
                     fault.regs.iter().enumerate().map(|(i, r)| format!("r{i}={r:#x}")).collect();
-                (Outcome::Fault(format!("{fault}\n{}", regs.join(" "))), line)
+                Outcome::Fault(format!("{fault}\n{}", regs.join(" ")))
             }
         })
     }
@@ -266,11 +301,6 @@ impl<'a> Simulation<'a> {
         }
         end
     }
-}
-
-/// Loads an object into a simulated kernel, which knows the helpers of its table.
-pub fn load(kernel: &mut Kernel, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
-    load::load(&mut kernel.machine, object, options, &|usage| helper::check(usage.prog_type, usage.helper))
 }
 
 /// The maps and where their operations happen.

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{hexdump, position, run_name};
+use super::{c_lines, hexdump, position, run_name};
 use crate::compare::describe;
 use crate::suite::{CaseReport, PlaneResult, unexplained};
 
-/// Packets shown in full unless everything is asked for.
+/// Packets shown unless everything is asked for.
 const SHOWN: usize = 5;
+/// Fields of a packet shown unless everything is asked for.
+const FIELDS: usize = 8;
 
 /// One thing that is not as it should be.
 struct Finding {
@@ -16,7 +18,6 @@ struct Finding {
     sides: [(String, String); 2],
     place: Option<(usize, usize)>,
     bytes: Option<(Vec<u8>, Vec<u8>)>,
-    line: Option<String>,
 }
 
 /// The failures and differences of `report`, grouped by packet. `verbose`: all of them, with hexdumps.
@@ -34,7 +35,6 @@ pub(super) fn text(report: &CaseReport, verbose: bool) -> String {
                 ],
                 place: Some(position(report, &failure.span)),
                 bytes: failure.bytes.clone().map(|(e, s)| (e.0, s.0)),
-                line: failure.line.clone(),
             });
         }
     }
@@ -47,7 +47,6 @@ pub(super) fn text(report: &CaseReport, verbose: bool) -> String {
             ],
             place: None,
             bytes: difference.bytes.clone().map(|(l, r)| (l.0, r.0)),
-            line: None,
         });
     }
     let mut out = String::new();
@@ -55,11 +54,13 @@ pub(super) fn text(report: &CaseReport, verbose: bool) -> String {
     for (run, findings) in by_run.into_iter().take(if verbose { usize::MAX } else { SHOWN }) {
         let run = (run != usize::MAX).then_some(run);
         let _ = writeln!(out, "{}", heading(report, run));
-        let findings_line = write_findings(&mut out, report, &findings, verbose);
-        let seen =
-            run.and_then(|run| report.planes.iter().find_map(|plane| plane.seen.runs.get(run)?.line.clone()));
-        if let Some(line) = findings_line.or(seen) {
-            let _ = writeln!(out, "      the program ended at {line}");
+        write_findings(&mut out, report, &findings, verbose);
+        let lines = run.map(|run| c_lines(report, run)).unwrap_or_default();
+        if !lines.is_empty() {
+            let _ = writeln!(out, "    the program's last lines");
+            for line in lines {
+                let _ = writeln!(out, "      {line}");
+            }
         }
     }
     if !verbose && total > SHOWN {
@@ -97,14 +98,10 @@ fn heading(report: &CaseReport, run: Option<usize>) -> String {
     out
 }
 
-fn write_findings(
-    out: &mut String,
-    report: &CaseReport,
-    findings: &[Finding],
-    verbose: bool,
-) -> Option<String> {
+fn write_findings(out: &mut String, report: &CaseReport, findings: &[Finding], verbose: bool) {
     let mut dumped: Vec<&(Vec<u8>, Vec<u8>)> = Vec::new();
-    for finding in findings {
+    let shown = if verbose { findings.len() } else { FIELDS.min(findings.len()) };
+    for finding in &findings[..shown] {
         let [(left, left_text), (right, right_text)] = &finding.sides;
         let width = left.len().max(right.len());
         let _ = write!(out, "    {}", finding.field);
@@ -113,6 +110,7 @@ fn write_findings(
         }
         let _ = writeln!(out);
         for (name, text) in [(left, left_text), (right, right_text)] {
+            let text = if text.is_empty() { "(empty)" } else { text.as_str() };
             for (i, part) in text.lines().enumerate() {
                 let name = if i == 0 { name.as_str() } else { "" };
                 let _ = writeln!(out, "      {name:>width$}  {part}");
@@ -128,5 +126,7 @@ fn write_findings(
             dumped.push(bytes);
         }
     }
-    findings.iter().find_map(|finding| finding.line.clone())
+    if shown < findings.len() {
+        let _ = writeln!(out, "    … and {} more fields; -v shows all", findings.len() - shown);
+    }
 }

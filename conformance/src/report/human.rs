@@ -59,7 +59,7 @@ pub fn line(report: &CaseReport, took: Duration, look: Look) -> String {
         "{} [{:>8.3}s] {}",
         look.paint(&format!("{word:>12}"), style),
         took.as_secs_f64(),
-        look.paint(&format!("{:<28}", report.name), Style::new().bold()),
+        look.paint(&format!("{:<34}", report.name), Style::new().bold()),
     );
     let mut notes = Vec::new();
     if report.resolved.is_some() && !report.planes.is_empty() {
@@ -92,6 +92,8 @@ pub fn failure(report: &CaseReport, settings: &Settings, look: Look) -> String {
     let mut out = String::new();
     match &report.status {
         Status::Pass | Status::Mistaken(_) | Status::NotYet(_) => return out,
+        // One line is said already.
+        Status::Inapplicable(why) if !why.contains('\n') => return out,
         Status::Inapplicable(why) => {
             let _ =
                 writeln!(out, "{} {}\n  {}", look.paint(word, style), report.name, why.replace('\n', "\n  "));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Summary, position, reason, run_name};
+use super::{Summary, c_lines, position, reason, run_name};
 use crate::suite::{CaseReport, Exit, Settings, unexplained};
 
 /// The version of the format.
@@ -60,8 +60,8 @@ enum Line<'a> {
         file: &'a str,
         line: usize,
         column: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        c_line: &'a Option<String>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        c_lines: &'a [String],
     },
     Difference {
         v: u32,
@@ -136,7 +136,7 @@ pub fn scenario(report: &CaseReport) -> String {
                 file,
                 line,
                 column,
-                c_line: &failure.line,
+                c_lines: failure.run.map(|run| c_lines(report, run)).unwrap_or_default(),
             });
         }
     }

@@ -59,6 +59,12 @@ pub fn run_name(report: &CaseReport, run: Option<usize>) -> String {
     run.map_or_else(|| "after the last packet".to_owned(), |run| run.name.clone())
 }
 
+/// The last C lines of a run, where a plane knows them.
+pub fn c_lines(report: &CaseReport, run: usize) -> &[String] {
+    let lines = report.planes.iter().filter_map(|plane| Some(&plane.seen.runs.get(run)?.lines[..]));
+    lines.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default()
+}
+
 /// Why a scenario did not pass, in one line; `None` if it did.
 pub fn reason(report: &CaseReport) -> Option<String> {
     match &report.status {

@@ -2,14 +2,15 @@
 
 use std::ops::RangeInclusive;
 
-use bpftwin_sim::wire::pcap;
+use bpftwin_sim::wire::expr::{self, ExprError, Literal};
+use bpftwin_sim::wire::{edit, pcap};
 
 use super::library::Library;
 use crate::bytes::Bytes;
 use crate::case::Run;
 use crate::scenario::mistake::{Mistake, What};
 use crate::scenario::model::{Packet, PacketExpect};
-use crate::scenario::node::Kind;
+use crate::scenario::node::{Kind, Node};
 use crate::scenario::spanned::{Span, Spanned};
 
 /// Packets with their names.
@@ -65,8 +66,9 @@ fn captured(
             .help("paths start at the scenario's folder; pcaps:NAME is a bundled capture")
     })?;
     let capture = pcap::read(&bytes).map_err(|error| {
-        Mistake::new(What::Capture { path: path.to_owned(), why: error.to_string() }, &text.span)
-            .help(error.problem.advice())
+        let packet = error.packet.map(|number| format!("packet {number}, ")).unwrap_or_default();
+        let why = format!("{packet}at byte {}: {}", error.offset, error.problem);
+        Mistake::new(What::Capture { path: path.to_owned(), why }, &text.span).help(error.problem.advice())
     })?;
     let base = path.rsplit(['/', ':']).next().unwrap_or(path);
     let base = name.map_or(base, |name| name.as_str());
@@ -96,8 +98,38 @@ pub fn hex(text: &str, span: &Span) -> Result<Vec<u8>, Mistake> {
 }
 
 fn expression(text: &Spanned<String>) -> Result<Vec<u8>, Mistake> {
-    Err(Mistake::new(What::Packet("packet expressions are not read yet".into()), &text.span)
-        .help("use `hex` or `pcap`"))
+    expr::packet(text).map_err(|error| of_expr(error, text))
+}
+
+/// The mistake at its place inside the string, if the string has no escapes and stands between single quotation marks.
+fn of_expr(error: ExprError, text: &Spanned<String>) -> Mistake {
+    let plain = text.span.len() == text.value.len() + 2;
+    let inside = text.value.char_indices().nth(error.column - 1).filter(|_| plain);
+    let span = match inside {
+        Some((at, c)) => {
+            let start = text.span.start + 1 + at;
+            start..start + c.len_utf8()
+        }
+        None => text.span.clone(),
+    };
+    let mistake = Mistake::new(What::Packet(error.what), &span);
+    match error.help {
+        Some(help) => mistake.help(help),
+        None => mistake,
+    }
+}
+
+fn literal(node: &Node) -> Result<Literal, Mistake> {
+    match &node.kind {
+        Kind::Int(n) => u128::try_from(*n).map(Literal::Number).map_err(|_| {
+            Mistake::new(What::Value(format!("{n} is negative, no field of a packet is")), &node.span)
+        }),
+        Kind::Str(text) => Ok(Literal::from_text(text)),
+        kind => {
+            let what = format!("a field of a packet is a number or a string, not {}", kind.word());
+            Err(Mistake::new(What::WrongType(what), &node.span))
+        }
+    }
 }
 
 /// The expected output, if the scenario says one.
@@ -131,15 +163,15 @@ pub fn output(
                 .map(|(_, data)| data.clone())
                 .ok_or_else(|| Mistake::unknown("packet", like, &like.span, known))?
         };
-        if let Some((field, value)) = expect.set.iter().next() {
-            if matches!(value.kind, Kind::List(_) | Kind::Table(_)) {
-                let what = format!("a field of a packet is a number or a string, not {}", value.kind.word());
-                return Err(Mistake::new(What::WrongType(what), &value.span));
-            }
-            let what = "fields of packets cannot be set yet".to_owned();
-            return Err(Mistake::new(What::Packet(what), &field.span).help("expect `hex`"));
+        let mut edits = Vec::new();
+        for (field, value) in &expect.set {
+            edits.push((field.value.clone(), literal(value)?));
         }
-        let data = base;
+        let data = edit::set(&base, &edits).map_err(|error| {
+            let field = expect.set.keys().find(|field| field.value == error.path);
+            let span = field.map_or(&like.span, |field| &field.span);
+            Mistake::new(What::Edit(error.to_string()), span)
+        })?;
         return Ok(Some((data.into(), like.span.clone())));
     }
     if let Some(text) = &expect.pkt {

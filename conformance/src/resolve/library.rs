@@ -24,8 +24,16 @@ impl Library {
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, String> {
         if let Some(object) = name.strip_prefix("datapath:") {
             return bpftwin_datapath::object(object).map(|o| Cow::Borrowed(o.bytes)).ok_or_else(|| {
-                let known: Vec<_> = bpftwin_datapath::OBJECTS.iter().map(|o| o.name).collect();
-                format!("no bundled object has this name; there are: {}", known.join(", "))
+                let known = bpftwin_datapath::OBJECTS.iter().map(|object| object.name);
+                let help = crate::scenario::mistake::suggest(object, known).unwrap_or_default();
+                format!("no bundled object has this name; {help}")
+            });
+        }
+        if let Some(capture) = name.strip_prefix("pcaps:") {
+            return bpftwin_pcaps::get(capture).map(Cow::Borrowed).ok_or_else(|| {
+                let known = bpftwin_pcaps::CAPTURES.iter().map(|capture| capture.file);
+                let help = crate::scenario::mistake::suggest(capture, known).unwrap_or_default();
+                format!("no bundled capture has this name; {help}")
             });
         }
         let Some(folder) = &self.folder else {

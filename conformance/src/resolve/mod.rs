@@ -71,8 +71,10 @@ fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut V
     let header = &file.scenario;
     let objects = Objects::open(header, library, mistakes);
     // Without every object, names would be called unknown that are not.
-    let all_open = objects.opened.len() == header.objects.len();
+    let all_open = objects.opened.len() == header.objects.len() && !header.objects.is_empty();
+    let before_network = mistakes.len();
     let network = file.network.as_ref().map(|n| network::network(n, mistakes)).unwrap_or_default();
+    let network_is_wrong = mistakes.len() > before_network;
     if header.objects.is_empty() {
         mistakes.push(Mistake::new(What::Choice("the scenario has no object".into()), &header.title.span));
     }
@@ -112,6 +114,10 @@ fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut V
         // A wrong `[scenario] program` is said once, not once per packet; so is a mistake of a capture's packets.
         let mut new = mistakes.split_off(before);
         new.retain(|mistake| !mistakes.contains(mistake));
+        // A device that is wrong is not also unknown.
+        new.retain(|mistake| {
+            !(network_is_wrong && matches!(mistake.what, What::Unknown { what: "device", .. }))
+        });
         new.dedup();
         mistakes.append(&mut new);
         if let Some(expect) = &file.expect {
@@ -149,7 +155,9 @@ fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut V
 fn check_ignores(file: &File, shape: &Shape, mistakes: &mut Vec<Mistake>) {
     for ignore in &file.ignore {
         let field = ignore.field.as_str();
-        let Some((kind, rest)) = field.split_once(':') else { continue };
+        if !field.contains(':') {
+            continue;
+        }
         let fields = |prefix: String, leaves: &[crate::layout::Leaf]| -> Vec<String> {
             std::iter::once(prefix.clone())
                 .chain(leaves.iter().map(|l| format!("{prefix}{}", l.path)))
@@ -170,7 +178,6 @@ fn check_ignores(file: &File, shape: &Shape, mistakes: &mut Vec<Mistake>) {
             }
         }
         let rule = IgnoreRule { field: field.to_owned(), reason: String::new() };
-        let _ = (kind, rest);
         if !known.iter().any(|name| rule.covers(name)) {
             mistakes.push(Mistake::unknown(
                 "field",

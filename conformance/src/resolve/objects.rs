@@ -10,7 +10,7 @@ use bpftwin_sim::uapi::ProgType;
 use super::library::Library;
 use crate::bytes::Bytes;
 use crate::case::{Global, ObjectImage};
-use crate::layout::{Encoder, Layout};
+use crate::layout::{Encoder, Layout, Sense};
 use crate::scenario::mistake::{Mistake, What};
 use crate::scenario::model::Header;
 use crate::scenario::node::Node;
@@ -75,8 +75,10 @@ impl Objects {
                 ),
             }
         }
-        for (name, record) in &header.records {
-            objects.set_record(name, record, mistakes);
+        if objects.opened.len() == header.objects.len() && !header.objects.is_empty() {
+            for (name, record) in &header.records {
+                objects.set_record(name, record, mistakes);
+            }
         }
         objects
     }
@@ -206,12 +208,13 @@ fn global(object: &Object, variable: &Spanned<String>, node: &Node) -> Result<Gl
 
 fn shape(object: &Object) -> ObjectShape {
     let typed = |id: u32, size: u32| -> Typed {
-        let layout = match &object.btf {
-            Some(btf) if id != 0 => Layout::of_btf(btf, id),
-            _ => Layout::Opaque { size },
-        };
-        // A data section's type says more than the map's sizes, and less than them where the types are unknown.
-        if layout.size() == size { layout.into() } else { Layout::Opaque { size }.into() }
+        let known = object.btf.as_ref().filter(|_| id != 0).map(|btf| Layout::of_btf(btf, id));
+        match known {
+            Some(layout) if layout.size() == size => layout.into(),
+            // Without a type, or with one the map's sizes belie: a number, if it can be one.
+            _ if matches!(size, 1 | 2 | 4 | 8) => Layout::Int { size, sense: Sense::Unsigned }.into(),
+            _ => Layout::Opaque { size }.into(),
+        }
     };
     let section = |name: &str, size: u32| -> Option<Typed> {
         let btf = object.btf.as_ref()?;

@@ -35,6 +35,13 @@ pub struct RunExpect {
     pub records: Option<Vec<RecordCheck>>,
 }
 
+impl RunExpect {
+    /// Whether anything is expected that only a program that ran can give.
+    pub const fn wants_a_run(&self) -> bool {
+        self.retval.is_some() || self.data.is_some() || !self.ctx.is_empty() || self.records.is_some()
+    }
+}
+
 /// A record that must have come out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordCheck {

@@ -47,6 +47,9 @@ pub enum What {
     /// A packet expression that cannot be read.
     #[error("this packet expression cannot be read: {0}")]
     Packet(String),
+    /// A field of a packet that cannot be set.
+    #[error("{0}")]
+    Edit(String),
     /// A file that cannot be read.
     #[error("cannot read {path}: {why}")]
     File {

@@ -6,10 +6,12 @@ pub mod node;
 pub mod spanned;
 pub mod topology;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mistake::{Mistake, Mistakes, What, suggest};
 use model::File;
+use spanned::{Span, Spanned};
 
 /// A scenario that was read.
 #[derive(Debug, Clone)]
@@ -38,7 +40,11 @@ impl Scenario {
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
         let text: Arc<str> = text.into();
         let fail = |list| Mistakes { file: file.to_owned(), text: text.clone(), list };
-        let data: File = toml::from_str(&text).map_err(|error| fail(vec![of_toml(&error, &text)]))?;
+        let data: File = toml::from_str(&text).map_err(|error| {
+            // A typo in a table's name makes its subtables nonsense: the typo is what to say.
+            let unknown = unknown_tables(&text);
+            fail(if unknown.is_empty() { vec![of_toml(&error, &text)] } else { unknown })
+        })?;
         let parts = topology::parts(&data);
         let mut mistakes = Vec::new();
         let form = if parts.is_empty() {
@@ -75,6 +81,27 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(File)
 }
 
+/// Keys of the file that the model does not have.
+fn unknown_tables(text: &str) -> Vec<Mistake> {
+    let Ok(document) = toml::from_str::<BTreeMap<Spanned<String>, node::Node>>(text) else {
+        return Vec::new();
+    };
+    let schema = schema();
+    let known = schema.get("properties").and_then(|properties| properties.as_object());
+    let known: Vec<&str> =
+        known.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect();
+    let unknown = document.into_keys().filter(|key| !known.contains(&key.as_str()));
+    unknown.map(|key| unknown_key(&key, &key.span, known.iter().copied())).collect()
+}
+
+fn unknown_key<'a>(key: &str, span: &Span, known: impl IntoIterator<Item = &'a str>) -> Mistake {
+    let mistake = Mistake::new(What::UnknownKey { key: key.to_owned() }, span);
+    match suggest(key, known) {
+        Some(help) => mistake.help(help),
+        None => mistake,
+    }
+}
+
 /// A scenario's name, given its file's: the path from the last folder called `scenarios`, else the file's own name;
 /// without `.toml`.
 pub fn name_of(file: &str) -> String {
@@ -91,13 +118,13 @@ pub(crate) fn of_toml(error: &toml::de::Error, text: &str) -> Mistake {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field `") {
         let key = quoted.first().copied().unwrap_or_default();
-        let mistake = Mistake::new(What::UnknownKey { key: key.to_owned() }, &span);
-        return match suggest(key, quoted.iter().skip(1).copied()) {
-            Some(help) => mistake.help(help),
-            None => mistake,
-        };
+        return unknown_key(key, &span, quoted.iter().skip(1).copied());
     }
-    if message.starts_with("invalid type: ") || message.starts_with("unknown variant") {
+    if message.starts_with("unknown variant `") {
+        let name = quoted.first().copied().unwrap_or_default();
+        return Mistake::unknown("kind", name, &span, quoted.iter().skip(1).copied());
+    }
+    if message.starts_with("invalid type: ") {
         return Mistake::new(What::WrongType(message), &span);
     }
     let what = if message.starts_with("missing field `scenario`") && text.trim().is_empty() {
