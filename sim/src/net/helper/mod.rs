@@ -14,6 +14,8 @@ mod format;
 mod hash;
 mod map;
 mod mtu;
+#[cfg(test)]
+mod program_tests;
 mod record;
 mod redirect;
 mod skb_bytes;
