@@ -1,7 +1,5 @@
 //! Our interpreter, with the smallest host that can run the programs.
 
-use std::sync::Arc;
-
 use bpftwin_sim::bpf::fault::FaultKind;
 use bpftwin_sim::bpf::interp::{self, Ran};
 use bpftwin_sim::bpf::machine::{Host, Machine, ProgId};
@@ -24,7 +22,7 @@ impl Host for Skb {
             return Err(FaultKind::Instruction(format!("no helper {id}")));
         }
         let (maps, mut ctx) = machine.maps();
-        let map = maps.by_handle(args[0]).ok_or(FaultKind::Instruction("no map".to_owned()))?;
+        let map = maps.by_handle(args[0]).ok_or_else(|| FaultKind::Instruction("no map".to_owned()))?;
         Ok(maps.map(map).lookup(&mut ctx, args[1])?)
     }
 
@@ -73,7 +71,7 @@ impl Runner {
             lines: Vec::new(),
             maps: ids.clone(),
         };
-        machine.programs.push(Arc::new(Program::new(image).expect("decodes")));
+        machine.add_program(Program::new(image).expect("decodes"));
         let packet = programs::packet();
         let (base, len) = (PACKET_AT, packet.len() as u32);
         machine.mem.map(Object { base, len, access: Access::ReadWrite, kind: ObjectKind::Packet });

@@ -1,6 +1,6 @@
 //! The machine one kernel's programs run on, and what it asks of the floor above.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::bpf::fault::FaultKind;
 use crate::bpf::map::{MapCtx, Maps};
@@ -70,7 +70,7 @@ pub struct Machine {
     /// Every map, by id.
     pub maps: Maps,
     /// Every program, by [`ProgId`].
-    pub programs: Vec<Arc<super::program::Program>>,
+    pub programs: Vec<Rc<super::program::Program>>,
     /// The kernel spoken as.
     pub release: Release,
     /// The CPU programs run on, below [`nr_cpus`](Self::nr_cpus).
@@ -109,7 +109,7 @@ impl Machine {
 
     /// Adds a program.
     pub fn add_program(&mut self, program: super::program::Program) -> ProgId {
-        self.programs.push(Arc::new(program));
+        self.programs.push(Rc::new(program));
         ProgId(self.programs.len() as u32 - 1)
     }
 }

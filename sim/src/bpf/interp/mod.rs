@@ -10,7 +10,7 @@ mod burst;
 mod dispatch;
 mod tail;
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::machine::{Host, Machine, ProgId};
@@ -168,6 +168,6 @@ fn locate(program: &Program, index: usize, regs: [u64; 11], kind: FaultKind) -> 
     })
 }
 
-fn program_of(machine: &Machine, prog: ProgId) -> Arc<Program> {
-    Arc::clone(&machine.programs[prog.0 as usize])
+fn program_of(machine: &Machine, prog: ProgId) -> Rc<Program> {
+    Rc::clone(&machine.programs[prog.0 as usize])
 }
