@@ -15,6 +15,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 const RTM_NEWNEIGH: u16 = 28;
 const NEW: u16 = 0x600; // NLM_F_CREATE | NLM_F_EXCL
 const CHANGE: u16 = 0;
@@ -41,6 +42,7 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RT_TABLE_MAIN: u8 = 254;
+const RTMSG_TYPE: usize = 7;
 const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
@@ -118,6 +120,9 @@ impl<'a> Builder<'a> {
                 self.address(device, address)?;
             }
         }
+        for device in &self.network.devices {
+            device.addresses.iter().try_for_each(|address| self.settle(address))?;
+        }
         self.network.routes.iter().try_for_each(|route| self.route(route))?;
         self.network.neighbours.iter().try_for_each(|neighbour| self.neighbour(neighbour))
     }
@@ -180,6 +185,26 @@ impl<'a> Builder<'a> {
             .attr(IFA_ADDRESS, &octets)
             .u32(IFA_FLAGS, if address.is_ipv6() { IFA_F_NODAD } else { 0 });
         self.ask(&format!("give {} to {}", text, device.name), RTM_NEWADDR, NEW, &message).map(drop)
+    }
+
+    /// Waits until packets to an IPv6 address are for this host: the kernel adds that route from a work queue, even
+    /// without duplicate address detection (`net/ipv6/addrconf.c: addrconf_dad_work`, v6.12).
+    fn settle(&mut self, text: &str) -> Result<(), Stop> {
+        let (address, _) = prefix(text)?;
+        if address.is_ipv4() {
+            return Ok(());
+        }
+        let fixed = [&[family(address), 128][..], &[0; 10]].concat();
+        let message = Message::new(&fixed).attr(RTA_DST, &octets(address));
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let answers = self.socket.request(RTM_GETROUTE, 0, message.bytes()).unwrap_or_default();
+            if answers.iter().any(|answer| answer[RTMSG_TYPE] == libc::RTN_LOCAL) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(Failure::Harness(format!("address {text} is not this host's after {PATIENCE:?}")).into())
     }
 
     fn route(&mut self, route: &Route) -> Result<(), Stop> {

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Arrays whose values hold a spin lock, alone and inside a map of maps: user space cannot map them. */
-#include "abi.h"
-
-struct bpf_spin_lock {
-	__u32 val;
-};
-
-static long (*const bpf_spin_lock)(struct bpf_spin_lock *lock) = (void *)93;
-static long (*const bpf_spin_unlock)(struct bpf_spin_lock *lock) = (void *)94;
+#include "kernel.h"
 
 struct guarded {
 	__u32 count;

@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* One of everything a report tells about: each kind of map, both kinds of buffers, globals, tail calls, routes. */
-#include "abi.h"
-
-#define BPF_MAP_TYPE_QUEUE 22
-#define BPF_F_RDONLY_PROG (1U << 7)
-#define LIBBPF_PIN_BY_NAME 1
-
-static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
-static long (*const bpf_ringbuf_output)(void *ringbuf, void *data, __u64 size, __u64 flags) = (void *)130;
-static long (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)87;
+#include "kernel.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -82,13 +74,10 @@ struct {
 	__type(value, __u32);
 } queue SEC(".maps");
 
-/* What bpf_fib_lookup() answered, one element per program run. */
+/* What bpf_fib_lookup() answered. */
 struct route {
 	__s32 code;
-	__u32 ifindex;
-	__u32 mtu;
-	__u8 smac[6];
-	__u8 dmac[6];
+	struct bpf_fib_lookup fib;
 };
 
 struct {
@@ -162,30 +151,34 @@ int flood(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-/* Looks up where the packet's destination goes, as seen from the device in the mark. */
+/*
+ * Looks up where the packet's destination goes, as seen from the device in the mark, for the length in cb[0], with the
+ * priority as flags and cb[1] as the table.
+ */
 SEC("tc")
 int lookup_route(struct __sk_buff *skb)
 {
-	struct bpf_fib_lookup fib = { .ifindex = skb->mark };
 	__u32 zero = 0;
 	struct route *found = bpf_map_lookup_elem(&route, &zero);
+	struct bpf_fib_lookup *fib;
 
 	if (!found)
 		return TC_ACT_SHOT;
+	fib = &found->fib;
+	memset(fib, 0, sizeof(*fib));
+	fib->ifindex = skb->mark;
+	fib->tot_len = skb->cb[0];
 	if (skb->protocol == htons(0x0800)) {
-		fib.family = AF_INET;
-		bpf_skb_load_bytes(skb, 14 + 12, fib.ipv4_src_or_ipv6_src, 4);
-		bpf_skb_load_bytes(skb, 14 + 16, fib.ipv4_dst_or_ipv6_dst, 4);
+		fib->family = AF_INET;
+		bpf_skb_load_bytes(skb, 14 + 12, fib->src, 4);
+		bpf_skb_load_bytes(skb, 14 + 16, fib->dst, 4);
 	} else {
-		fib.family = AF_INET6;
-		bpf_skb_load_bytes(skb, 14 + 8, fib.ipv4_src_or_ipv6_src, 16);
-		bpf_skb_load_bytes(skb, 14 + 24, fib.ipv4_dst_or_ipv6_dst, 16);
+		fib->family = AF_INET6;
+		bpf_skb_load_bytes(skb, 14 + 8, fib->src, 16);
+		bpf_skb_load_bytes(skb, 14 + 24, fib->dst, 16);
 	}
-	found->code = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	found->ifindex = fib.ifindex;
-	found->mtu = fib.tot_len;
-	memcpy(found->smac, fib.smac, 6);
-	memcpy(found->dmac, fib.dmac, 6);
+	fib->tbid = skb->cb[1];
+	found->code = bpf_fib_lookup(skb, fib, sizeof(*fib), skb->priority);
 	return TC_ACT_OK;
 }
 

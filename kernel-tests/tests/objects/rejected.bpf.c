@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* What no verifier accepts: a packet read without a bounds check. */
-#include "abi.h"
+#include "kernel.h"
 
 SEC("tc")
 int careless(struct __sk_buff *skb)

@@ -123,9 +123,18 @@ pub fn retval(outcome: &Outcome) -> u32 {
 /// Runs `case` on this kernel and on the simulator that speaks as this kernel; everything either saw must be equal.
 pub fn agreed(case: &Case) -> Observation {
     let kernel = seen(case);
+    compare(case, &kernel);
+    kernel
+}
+
+/// Runs `case` on the simulator that speaks as the kernel which saw `kernel`.
+pub fn compare(case: &Case, kernel: &Observation) {
     let release = Release::of_uname(&kernel.begin.kernel).expect("a described kernel");
     let plane = SimPlane { release, nr_cpus: kernel.begin.nr_cpus, cpu: kernel.begin.cpu };
-    let Report::Seen(sim) = plane.run(case).expect("it is in this process") else { panic!("declined") };
+    let sim = match plane.run(case).expect("it is in this process") {
+        Report::Seen(sim) => *sim,
+        Report::Declined(decline) => panic!("the simulator declines: {}", decline.reason),
+    };
     assert_eq!(sim.runs.len(), kernel.runs.len());
     for (mut sim, kernel) in sim.runs.into_iter().zip(&kernel.runs) {
         // Only the simulator knows where the program ended.
@@ -133,5 +142,4 @@ pub fn agreed(case: &Case) -> Observation {
         assert_eq!(&sim, kernel, "run {:?}", case.runs[kernel.index]);
     }
     assert_eq!(sim.end, kernel.end);
-    kernel
 }
