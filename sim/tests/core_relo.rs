@@ -34,14 +34,19 @@ impl Host for Places {
     }
 }
 
+/// The answer of a program of core.o, on the kernel of core_kernel.o.
 fn answer(name: &str) -> Result<i64, String> {
-    let (asking, kernel) = (object("core.o"), object("core_kernel.o"));
+    run("core.o", name, Some("core_kernel.o"), Release::V6_18)
+}
+
+fn run(asking: &str, name: &str, kernel: Option<&str>, release: Release) -> Result<i64, String> {
+    let asking = object(asking);
     let options = LoadOptions {
         programs: Some(vec![name.to_owned()]),
-        kernel_types: kernel.btf.map(Arc::new),
+        kernel_types: kernel.and_then(|kernel| object(kernel).btf).map(Arc::new),
         ..LoadOptions::default()
     };
-    let mut machine = Machine::new(Release::V6_18, 1);
+    let mut machine = Machine::new(release, 1);
     let loaded = load(&mut machine, &asking, &options, &|_| Ok(())).map_err(|error| error.to_string())?;
     let ran = interp::run(&mut machine, &mut Places, loaded.programs[name], 1000)
         .map_err(|fault| fault.to_string())?;
@@ -91,11 +96,33 @@ fn what_the_kernel_cannot_answer_faults_where_it_is_reached() {
 }
 
 #[test]
-fn without_types_the_question_is_told() {
-    let object = object("core.o");
-    let options = LoadOptions { programs: Some(vec!["load_moved".to_owned()]), ..LoadOptions::default() };
-    let error =
-        load(&mut Machine::new(Release::V6_18, 1), &object, &options, &|_| Ok(())).map(|_| ()).unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("the offset of struct task.pid") && text.contains("core.bpf.c:"), "{text}");
+fn types_of_the_abi_are_known_without_a_kernel() {
+    let table = [
+        ("mark", Ok(8_004)),
+        ("data", Ok(76_004)),
+        ("last_member", Ok(188)),
+        ("header_length", Ok(20)),
+        ("redirect", Ok(7)),
+        ("member_is_there", Ok(1)),
+        ("member_is_absent", Ok(0)),
+        ("inside", Err("the type is no part of the user-space ABI")),
+        ("number", Err("types have numbers in a running kernel only")),
+    ];
+    for (name, expected) in table {
+        match (run("core_abi.o", name, None, Release::V6_18), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{name}"),
+            (Err(found), Err(expected)) => {
+                assert!(found.contains(expected) && found.contains("core_abi.bpf.c:"), "{name}: {found}");
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    }
+    assert_eq!(object("core_abi.o").programs.len(), table.len(), "every program is asked");
+}
+
+#[test]
+fn older_kernels_are_not_guessed_at() {
+    assert_eq!(run("core_abi.o", "mark", None, Release::V6_1), Ok(8_004));
+    let error = run("core_abi.o", "member_is_there", None, Release::V6_1).unwrap_err();
+    assert!(error.contains("the existence of struct __sk_buff.hwtstamp"), "{error}");
 }

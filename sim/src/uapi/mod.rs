@@ -14,3 +14,9 @@ pub use errno::Errno;
 pub use map::MapType;
 pub use prog::{AttachType, ProgType, ProgTypes};
 pub use release::Release;
+
+/// The layouts of the user-space ABI's contexts, helper arguments, packet headers and enumerations, as a `.BTF` section
+/// taken from kernel 6.18.44. `types/types.c` names them, `types/build.sh` makes it.
+///
+/// Layouts of the ABI do not change between kernels; structs only gain members at their end or in holes.
+pub const TYPES: &[u8] = include_bytes!("types/types.btf");

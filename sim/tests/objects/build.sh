@@ -23,3 +23,4 @@ llvm-strip-19 --strip-all refused/stripped.o
 clang-19 --target=bpfel $flags -g0 -Dsection_unknown -emit-llvm -c refused.bpf.c -o refused/bitcode.o
 compile core.bpf.c core.o
 compile core_kernel.c core_kernel.o
+compile core_abi.bpf.c core_abi.o

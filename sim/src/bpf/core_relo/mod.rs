@@ -28,18 +28,32 @@ use spec::Spec;
 pub use describe::describe;
 pub use patch::BAD_RELO;
 
+/// How much of a kernel's types is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// All: what is not there, the kernel does not have.
+    Whole,
+    /// Those of the user-space ABI ([`TYPES`](crate::uapi::TYPES)). `newest` tells whether the kernel spoken as is the
+    /// one they were taken from: only then does a missing member mean that the kernel does not have it.
+    Abi {
+        /// See there.
+        newest: bool,
+    },
+}
+
 /// Fits instructions compiled against one set of types to another.
 pub struct Relocator<'a> {
     local: &'a Btf,
     target: &'a Btf,
+    extent: Extent,
     /// Target types by the local type they may stand for.
     candidates: BTreeMap<u32, Vec<u32>>,
 }
 
 impl<'a> Relocator<'a> {
-    /// From the object's types to the kernel's, all of which are in `target`.
-    pub fn new(local: &'a Btf, target: &'a Btf) -> Self {
-        Self { local, target, candidates: BTreeMap::new() }
+    /// From the object's types to the kernel's, of which `target` holds `extent`.
+    pub fn new(local: &'a Btf, target: &'a Btf, extent: Extent) -> Self {
+        Self { local, target, extent, candidates: BTreeMap::new() }
     }
 
     /// Relocates one instruction of `slots` (`bpf_core_calc_relo_insn`, `bpf_core_patch_insn`).
@@ -65,6 +79,7 @@ impl<'a> Relocator<'a> {
         }
         let mut found: Option<(Change, u32)> = None;
         let (local, target) = (self.local, self.target);
+        self.check_known(type_id, kind)?;
         for &candidate in self.candidates(type_id) {
             let Some(matching) = spec.matching(local, target, candidate, kind) else { continue };
             let change = Change::between(kind, (local, &spec), Some((target, &matching)))?;
@@ -79,6 +94,23 @@ impl<'a> Relocator<'a> {
         match found {
             Some((change, _)) => Ok(change),
             None => Change::between(kind, (local, &spec), None),
+        }
+    }
+
+    /// Refuses what only the whole of a kernel's types can answer.
+    fn check_known(&mut self, type_id: u32, kind: CoreKind) -> Result<(), String> {
+        let Extent::Abi { newest } = self.extent else { return Ok(()) };
+        if self.candidates(type_id).is_empty() {
+            return Err(
+                "the type is no part of the user-space ABI, and no other kernel types are given".into()
+            );
+        }
+        match kind {
+            CoreKind::TypeIdTarget => Err("types have numbers in a running kernel only".into()),
+            CoreKind::FieldExists | CoreKind::TypeExists | CoreKind::EnumvalExists if !newest => {
+                Err("what an older kernel has is not known, and no other kernel types are given".into())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bpf::btf::Btf;
-use crate::bpf::core_relo::Relocator;
+use crate::bpf::core_relo::{Extent, Relocator};
 use crate::bpf::link::link;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::MapId;
 use crate::bpf::object::{Line, Object, ProgramSpec};
-use crate::uapi::ProgType;
+use crate::uapi::{ProgType, Release, TYPES};
 
 /// How to load an object.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,8 @@ pub struct LoadOptions {
     ///
     /// [`Release::kernel_version`]: crate::uapi::Release::kernel_version
     pub kernel_version: Option<u32>,
-    /// The types of the kernel spoken as, all of them, for CO-RE relocations. Without them an object that has such
-    /// relocations in a program to load is refused.
+    /// The types of the kernel spoken as, all of them, for CO-RE relocations. `None`: those of the user-space ABI
+    /// ([`TYPES`]), and an object that asks for others in a program to load is refused.
     pub kernel_types: Option<Arc<Btf>>,
 }
 
@@ -94,10 +94,13 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let programs = selected(object, options)?;
     let ids = maps::create(machine, object, options)?;
-    let mut relocator = match (&object.btf, &options.kernel_types) {
-        (Some(local), Some(kernel)) => Some(Relocator::new(local, kernel)),
-        _ => None,
+    let asks = object.functions.iter().any(|function| !function.core.is_empty());
+    let abi = if asks { Btf::parse(TYPES).expect("the ABI's types are sound") } else { Btf::EMPTY };
+    let (kernel, extent) = match &options.kernel_types {
+        Some(kernel) => (&**kernel, Extent::Whole),
+        None => (&abi, Extent::Abi { newest: machine.release == Release::V6_18 }),
     };
+    let mut relocator = object.btf.as_ref().map(|local| Relocator::new(local, kernel, extent));
     let mut loaded = Loaded::default();
     for program in programs {
         let linked =

@@ -147,10 +147,8 @@ impl Linking<'_, '_> {
         let Some(local) = &self.object.btf else { return Ok(()) };
         for relocation in std::mem::take(&mut linked.core) {
             let asked = core_relo::describe(local, &relocation);
-            let relocated = match &mut self.relocator {
-                Some(relocator) => relocator.relocate(&mut linked.slots, &relocation),
-                None => Err("no kernel's types are given".into()),
-            };
+            let relocated = self.relocator.as_mut().map(|to| to.relocate(&mut linked.slots, &relocation));
+            let relocated = relocated.unwrap_or_else(|| Err("the object has no types".into()));
             relocated.map_err(|why| {
                 self.error(linked, relocation.slot, format!("asks for {asked} in the kernel (CO-RE): {why}"))
             })?;
