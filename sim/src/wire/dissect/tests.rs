@@ -222,16 +222,18 @@ proptest! {
     #[test]
     fn no_headers_panic(frame in frame()) {
         covers(&frame)?;
-        // What is shown is an expression for the same bytes.
-        let text = dissect(&frame).to_string();
-        if !frame.is_empty() {
-            let again = packet(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")));
-            prop_assert!(again.as_ref().is_ok_and(|again| *again == frame) || has_partial_header(&frame), "{}", text);
-        }
     }
 }
 
-/// A header cut in its fixed fields cannot be said in an expression.
-fn has_partial_header(frame: &[u8]) -> bool {
-    dissect(frame).layers.iter().any(|layer| layer.cut)
+proptest! {
+    #![proptest_config(ProptestConfig { max_global_rejects: 50_000, ..ProptestConfig::with_cases(5_000) })]
+
+    #[test]
+    fn what_is_shown_is_an_expression_for_the_same_bytes(frame in frame()) {
+        let read = dissect(&frame);
+        // A header cut in its fixed fields cannot be said in an expression.
+        prop_assume!(!frame.is_empty() && !read.layers.iter().any(|layer| layer.cut));
+        let again = packet(&read.to_string()).map_err(|error| TestCaseError::fail(format!("{read}: {error}")))?;
+        prop_assert_eq!(again, frame, "{}", read);
+    }
 }
