@@ -119,6 +119,7 @@ ops! {
     /// immediate if that part is a move; what else is needed is read from the parts' own places.
     MovAdd64Imm, MovAnd64Imm, MovLsh64Imm, MovRsh64Imm, MovAnd32Imm, MovLsh32Imm, MovRsh32Imm,
     MovAdd64Reg, MovMov64, MovAddJgt64, AddJne64Imm, AddJne32Imm, Jeq64ImmJa, Jeq32ImmJa,
+    MovMovImm, MovAdd32Reg, AndAdd32, Load1Jne32Imm, Load2Jne32Imm, Load4Jne32Imm, Load2StackStore2, Load4StackStore4,
 }
 
 impl Op {

@@ -115,6 +115,23 @@ pub(super) fn burst<const ONE: bool>(
                 }
             };
         }
+        macro_rules! load_jne {
+            ($type:ty) => {{
+                load!($type, u64);
+                pc += 1;
+                if regs[code[pc].dst as usize] as u32 != code[pc].imm as u32 {
+                    go!(code[pc].off);
+                }
+            }};
+        }
+        macro_rules! load_stack_store {
+            ($type:ty) => {{
+                load!($type, u64);
+                pc += 1;
+                let value = regs[code[pc].src as usize] as $type;
+                *mem.frame_bytes(regs[10], code[pc].off) = value.to_le_bytes();
+            }};
+        }
         macro_rules! store {
             ($type:ty, $value:expr) => {
                 match mem.poke(regs[dst].wrapping_add_signed(off as i64)) {
@@ -291,6 +308,26 @@ pub(super) fn burst<const ONE: bool>(
                 pc += 1;
                 regs[code[pc].dst as usize] = regs[code[pc].src as usize];
             }
+            Op::MovMovImm => {
+                regs[dst] = regs[src];
+                pc += 1;
+                regs[code[pc].dst as usize] = imm;
+            }
+            Op::MovAdd32Reg => {
+                regs[dst] = regs[src] as u32 as u64;
+                pc += 1;
+                regs[dst] = (regs[dst] as u32).wrapping_add(regs[code[pc].src as usize] as u32) as u64;
+            }
+            Op::AndAdd32 => {
+                regs[dst] = (regs[dst] as u32 & imm as u32) as u64;
+                pc += 1;
+                regs[dst] = (regs[dst] as u32).wrapping_add(regs[code[pc].src as usize] as u32) as u64;
+            }
+            Op::Load1Jne32Imm => load_jne!(u8),
+            Op::Load2Jne32Imm => load_jne!(u16),
+            Op::Load4Jne32Imm => load_jne!(u32),
+            Op::Load2StackStore2 => load_stack_store!(u16),
+            Op::Load4StackStore4 => load_stack_store!(u32),
             Op::MovAddJgt64 => {
                 regs[dst] = regs[src].wrapping_add(imm);
                 pc += 2;
