@@ -1,7 +1,7 @@
 //! The simulator's maps against the kernel's: the same commands with the same bytes on both sides, errno by errno and
 //! value by value. Needs CAP_BPF and CAP_SYS_ADMIN (for `BPF_F_ZERO_SEED`).
 
-use bpftwin_kernel_tests::sys::{Errno, Map, MapCreate, pin_to_cpu, possible_cpus};
+use bpftwin_kernel_tests::sys::{Errno, Map, MapCreate, pin_to_cpu, possible_cpus, unshare_network};
 use bpftwin_sim::bpf::Machine;
 use bpftwin_sim::bpf::map::{CreateError, MapId, MapSpec, Reference};
 use bpftwin_sim::uapi::map::*;
@@ -10,8 +10,16 @@ use proptest::prelude::*;
 
 fn machine() -> Machine {
     pin_to_cpu(0).expect("CPU 0 is ours");
+    LONELY.with(|_| ());
     let uname = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
-    Machine::new(Release::of_uname(&uname).expect("a described kernel"), possible_cpus())
+    let mut machine = Machine::new(Release::of_uname(&uname).expect("a described kernel"), possible_cpus());
+    machine.devices = vec![1];
+    machine
+}
+
+thread_local! {
+    /// A network namespace with nothing but a loopback, for this thread.
+    static LONELY: () = unshare_network().expect("CAP_SYS_ADMIN");
 }
 
 fn spec(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
@@ -315,6 +323,29 @@ proptest! {
         check(&spec(map_type, 0, value_size, max_entries, access), &ops)?;
     }
 
+    /// The loopback is there, other devices are not.
+    #[test]
+    fn maps_to_redirect_through(
+        map_type in prop::sample::select(vec![MapType::Devmap, MapType::DevmapHash, MapType::Cpumap]),
+        wide: bool,
+        max_entries in 1..6u32,
+        access in prop::sample::select(vec![0, 0, 0, BPF_F_RDONLY, BPF_F_WRONLY]),
+        ops in ops(numbers(4, 8)),
+        values in prop::collection::vec(
+            (prop::sample::select(vec![0u32, 1, 1, 1, 192, 16384, 16385, u32::MAX]), -2..2i32), 80,
+        ),
+    ) {
+        let with_value = |(op, (target, fd)): (Op, (u32, i32))| match op {
+            Op::Update(key, _, flags) => {
+                Op::Update(key, [target.to_le_bytes(), fd.to_le_bytes()].concat(), flags)
+            }
+            other => other,
+        };
+        // A small descriptor may be open, but is none of a program.
+        let ops: Vec<_> = ops.into_iter().zip(values).map(with_value).collect();
+        check(&spec(map_type, 4, if wide { 8 } else { 4 }, max_entries, access), &ops)?;
+    }
+
     #[test]
     fn ring_buffers(ops in ops(Just(Vec::new()))) {
         check(&spec(MapType::Ringbuf, 0, 0, 4096, 0), &ops)?;
@@ -327,6 +358,7 @@ proptest! {
             MapType::Array, MapType::PercpuArray, MapType::Hash, MapType::PercpuHash, MapType::LruHash,
             MapType::LruPercpuHash, MapType::LpmTrie, MapType::ProgArray, MapType::PerfEventArray,
             MapType::ArrayOfMaps, MapType::HashOfMaps, MapType::Ringbuf, MapType::Queue, MapType::Stack,
+            MapType::Devmap, MapType::DevmapHash, MapType::Cpumap,
         ]),
         key_size in prop_oneof![
             6 => Just(4),
@@ -352,6 +384,8 @@ proptest! {
         extra in prop_oneof![9 => Just(0), 1 => Just(1)],
         has_inner: bool,
     ) {
+        // `NR_CPUS` differs from kernel to kernel.
+        prop_assume!(map_type != MapType::Cpumap || !(6..=8192).contains(&max_entries));
         // Needs a descriptor of its own kind.
         prop_assume!(flags & BPF_F_TOKEN_FD == 0);
         let has_inner = has_inner && matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);

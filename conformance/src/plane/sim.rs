@@ -310,6 +310,7 @@ fn split(machine: &mut bpftwin_sim::bpf::Machine) -> (&mut bpftwin_sim::bpf::map
         cpu: machine.cpu,
         nr_cpus: machine.nr_cpus,
         release: machine.release,
+        devices: &machine.devices,
     };
     (&mut machine.maps, ctx)
 }

@@ -77,6 +77,8 @@ pub struct Machine {
     pub cpu: u32,
     /// Possible CPUs: how many values a per-CPU element has.
     pub nr_cpus: u32,
+    /// The ifindex of every device, for maps that hold devices.
+    pub devices: Vec<u32>,
     /// Called before every instruction. Whether there is one is looked at when a program or callback begins, so that
     /// none costs nothing.
     pub trace: Option<Tracer>,
@@ -96,6 +98,7 @@ impl Machine {
             release,
             cpu: 0,
             nr_cpus,
+            devices: Vec::new(),
             trace: None,
             run: super::interp::Run::default(),
         }
@@ -103,7 +106,13 @@ impl Machine {
 
     /// The maps, and where their operations happen.
     pub fn maps(&mut self) -> (&mut Maps, MapCtx<'_>) {
-        let ctx = MapCtx { mem: &mut self.mem, cpu: self.cpu, nr_cpus: self.nr_cpus, release: self.release };
+        let ctx = MapCtx {
+            mem: &mut self.mem,
+            cpu: self.cpu,
+            nr_cpus: self.nr_cpus,
+            release: self.release,
+            devices: &self.devices,
+        };
         (&mut self.maps, ctx)
     }
 

@@ -56,7 +56,9 @@ impl Kernel {
     pub fn new(config: &Config) -> Self {
         let mut machine = Machine::new(config.release, config.nr_cpus);
         machine.cpu = config.cpu;
-        Self { machine, env: Env::new(&config.network, config.seed), fuel: config.fuel }
+        let env = Env::new(&config.network, config.seed);
+        machine.devices = env.devices.iter().map(|device| device.ifindex).collect();
+        Self { machine, env, fuel: config.fuel }
     }
 
     /// Loads an object: its maps, and its programs, whose every helper has to be known for their type.

@@ -8,6 +8,7 @@ use super::map_in_map::{ArrayOfMaps, HashOfMaps, check_inner};
 use super::perf_event_array::PerfEventArray;
 use super::prog_array::ProgArray;
 use super::queue_stack::QueueStack;
+use super::redirect::RedirectMap;
 use super::ringbuf::Ringbuf;
 use super::{Map, MapCtx, MapId, MapSpec, SpecialKind};
 use crate::uapi::map::{
@@ -55,6 +56,8 @@ const LPM_NODE_SIZE: u64 = 40;
 const LPM_KEY_HEADER: u64 = 4;
 /// `LPM_DATA_SIZE_MAX`, bytes.
 const LPM_DATA_SIZE_MAX: u64 = 256;
+/// `NR_CPUS`, as distributions configure it.
+const NR_CPUS: u32 = 8192;
 /// `PCPU_MIN_UNIT_SIZE`, bytes (`include/linux/percpu.h`, v6.12).
 const PCPU_MIN_UNIT_SIZE: u64 = 32 << 10;
 
@@ -120,6 +123,15 @@ pub(super) fn create(
         MapType::Queue | MapType::Stack => {
             check_queue_stack(&spec)?;
             Box::new(QueueStack::create(&spec))
+        }
+        MapType::Devmap | MapType::DevmapHash => {
+            check_devmap(&spec)?;
+            spec.flags |= BPF_F_RDONLY_PROG;
+            Box::new(RedirectMap::create(id, &spec))
+        }
+        MapType::Cpumap => {
+            check_cpumap(&spec)?;
+            Box::new(RedirectMap::create(id, &spec))
         }
         MapType::Ringbuf => {
             check_ringbuf(&spec)?;
@@ -220,6 +232,32 @@ fn check_queue_stack(spec: &MapSpec) -> Result<(), Errno> {
         return Err(Errno::E2BIG);
     }
     Ok(())
+}
+
+/// `kernel/bpf/devmap.c: dev_map_alloc_check`, v6.12.
+fn check_devmap(spec: &MapSpec) -> Result<(), Errno> {
+    let too_many = spec.map_type == MapType::DevmapHash && spec.max_entries > 1 << 31;
+    if spec.max_entries == 0
+        || spec.key_size != 4
+        || !matches!(spec.value_size, 4 | 8)
+        || spec.flags & !(BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY) != 0
+        || too_many
+    {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// `kernel/bpf/cpumap.c: cpu_map_alloc`, v6.12.
+fn check_cpumap(spec: &MapSpec) -> Result<(), Errno> {
+    if spec.max_entries == 0
+        || spec.key_size != 4
+        || !matches!(spec.value_size, 4 | 8)
+        || spec.flags & !BPF_F_NUMA_NODE != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    if spec.max_entries > NR_CPUS { Err(Errno::E2BIG) } else { Ok(()) }
 }
 
 /// `kernel/bpf/ringbuf.c: ringbuf_map_alloc`, v6.12.

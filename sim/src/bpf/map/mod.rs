@@ -20,6 +20,7 @@ mod paged;
 mod perf_event_array;
 mod prog_array;
 mod queue_stack;
+mod redirect;
 mod ringbuf;
 mod spec;
 mod table;
@@ -57,6 +58,8 @@ pub struct MapCtx<'a> {
     pub nr_cpus: u32,
     /// The kernel spoken as.
     pub release: Release,
+    /// The ifindex of every device there is.
+    pub devices: &'a [u32],
 }
 
 /// What the system call stores in maps that hold kernel objects; user space passes a file descriptor for each.
@@ -208,6 +211,11 @@ pub trait Map {
     fn program(&self, index: u32) -> Option<ProgId> {
         let _ = index;
         None
+    }
+    /// Whether `bpf_redirect_map` finds something under this number.
+    fn has_target(&self, index: u32) -> bool {
+        let _ = index;
+        false
     }
     /// A program that makes tail calls through this prog array, or is put into it, settles what may be in it: programs
     /// like itself. `EINVAL` if something else did before.

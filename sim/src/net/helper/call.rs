@@ -127,6 +127,7 @@ impl Call<'_, '_> {
             cpu: machine.cpu,
             nr_cpus: machine.nr_cpus,
             release: machine.release,
+            devices: &machine.devices,
         };
         (machine.maps.map(id), ctx)
     }

@@ -5,16 +5,28 @@ use crate::bpf::interp;
 use crate::bpf::map::Walk;
 use crate::bpf::mem::{Access, ObjectKind};
 use crate::uapi::MapType::{
-    Array, ArrayOfMaps, Hash, HashOfMaps, LpmTrie, LruHash, LruPercpuHash, PercpuArray, PercpuHash, Queue,
-    Stack,
+    Array, ArrayOfMaps, Cpumap, Devmap, DevmapHash, Hash, HashOfMaps, LpmTrie, LruHash, LruPercpuHash,
+    PercpuArray, PercpuHash, Queue, Stack,
 };
 use crate::uapi::helper::id;
 use crate::uapi::map::BPF_F_RDONLY_PROG;
 use crate::uapi::{Errno, MapType};
 
 /// Maps whose elements a program can reach by key: `kernel/bpf/verifier.c: check_map_func_compatibility`, v6.12.
-const LOOKUP: &[MapType] =
-    &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash, LpmTrie, ArrayOfMaps, HashOfMaps];
+const LOOKUP: &[MapType] = &[
+    Array,
+    PercpuArray,
+    Hash,
+    PercpuHash,
+    LruHash,
+    LruPercpuHash,
+    LpmTrie,
+    ArrayOfMaps,
+    HashOfMaps,
+    Devmap,
+    DevmapHash,
+    Cpumap,
+];
 /// Those whose elements it can change.
 const CHANGE: &[MapType] = &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash, LpmTrie];
 const PERCPU: &[MapType] = &[PercpuArray, PercpuHash, LruPercpuHash];

@@ -5,7 +5,7 @@ use super::{Arg, Call, Helper, Ret, TC};
 use crate::uapi::ProgType::{LwtXmit, Xdp};
 use crate::uapi::action::{tc, xdp};
 use crate::uapi::helper::id;
-use crate::uapi::{Errno, ProgTypes};
+use crate::uapi::{Errno, MapType, ProgTypes};
 
 const SENDERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit]));
 
@@ -20,9 +20,17 @@ pub const ROWS: &[Helper] = &[
         "net/core/filter.c: bpf_redirect_neigh"),
     Helper::new(id::clone_redirect, SENDERS, &[Arg::Ctx, Arg::Any, Arg::Any], clone_redirect,
         "net/core/filter.c: bpf_clone_redirect").moving(),
+    Helper::new(id::redirect_map, ProgTypes::of(&[Xdp]), &[REDIRECT_MAPS, Arg::Any, Arg::Any], redirect_map,
+        "net/core/filter.c: bpf_xdp_redirect_map"),
 ];
 
+const REDIRECT_MAPS: Arg = Arg::Map(&[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap]);
+
 const BPF_F_INGRESS: u64 = 1;
+/// `BPF_F_BROADCAST`.
+const BPF_F_BROADCAST: u64 = 1 << 3;
+/// `BPF_F_EXCLUDE_INGRESS`.
+const BPF_F_EXCLUDE_INGRESS: u64 = 1 << 4;
 /// `sizeof(struct bpf_redir_neigh)`.
 const REDIR_NEIGH: u64 = 20;
 /// `NET_RX_DROP`.
@@ -41,6 +49,22 @@ fn redirect(call: &mut Call<'_, '_>) -> Ret {
 
 fn xdp_redirect(call: &mut Call<'_, '_>) -> Ret {
     Ok(if call.args[1] == 0 { xdp::REDIRECT } else { xdp::ABORTED }.into())
+}
+
+/// `include/linux/filter.h: __bpf_xdp_redirect_map`, v6.12: the low two bits of the flags are what a miss returns.
+fn redirect_map(call: &mut Call<'_, '_>) -> Ret {
+    let [_, index, flags, ..] = call.args;
+    let on_miss = xdp::ABORTED | xdp::DROP | xdp::PASS | xdp::TX;
+    let id = call.map_id(1);
+    let allowed = match call.machine.maps.spec(id).map_type {
+        MapType::Cpumap => 0,
+        _ => BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS,
+    };
+    if flags & !(u64::from(on_miss) | allowed) != 0 {
+        return Ok(xdp::ABORTED.into());
+    }
+    let found = call.machine.maps.map(id).has_target(index as u32);
+    Ok(if found || flags & BPF_F_BROADCAST != 0 { xdp::REDIRECT.into() } else { flags & u64::from(on_miss) })
 }
 
 fn redirect_peer(call: &mut Call<'_, '_>) -> Ret {
