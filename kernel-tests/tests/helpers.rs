@@ -6,6 +6,8 @@
 mod calls;
 #[path = "helpers/generate.rs"]
 mod generate;
+#[path = "helpers/others.rs"]
+mod others;
 #[path = "helpers/planes.rs"]
 mod planes;
 #[path = "helpers/regressions.rs"]

@@ -3,10 +3,11 @@
 use bpftwin_conformance::case::Network;
 use bpftwin_kernel_tests::network::{self, Scene};
 use bpftwin_kernel_tests::sys::{Map, Prog, ProgLoad, TestRun, pin_to_cpu, possible_cpus};
+use bpftwin_sim::bpf::asm::assemble;
 use bpftwin_sim::bpf::map::MapSpec;
 use bpftwin_sim::bpf::program::{Image, Program};
 use bpftwin_sim::net;
-use bpftwin_sim::uapi::{Errno, MapType, ProgType};
+use bpftwin_sim::uapi::{AttachType, Errno, MapType, ProgType, Release};
 
 use super::calls::{Arg, Call, Trial, helper_id};
 
@@ -164,6 +165,58 @@ fn program(trial: &Trial, value: (u8, u32, u32)) -> Vec<u64> {
     out
 }
 
+/// `retval`, `data_out` and `ctx_out`, or the errno.
+pub type Answer = Result<(u32, Vec<u8>, Vec<u8>), i32>;
+
+/// One program in the assembler's syntax, on the running kernel and on the simulator.
+pub fn both(
+    (prog_type, attach_type): (ProgType, AttachType),
+    text: &str,
+    data: &[u8],
+    ctx: &[u8],
+    repeat: u32,
+) -> (Answer, Answer) {
+    let assembly = assemble(text).unwrap_or_else(|error| panic!("{error}"));
+    let load = ProgLoad {
+        prog_type: prog_type as u32,
+        expected_attach_type: attach_type as u32,
+        insns: &assembly.slots,
+        ..ProgLoad::default()
+    };
+    let prog = Prog::load(&load).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    let run = TestRun {
+        data_in: data,
+        ctx_in: (!ctx.is_empty()).then_some(ctx),
+        repeat,
+        data_room: (prog_type == ProgType::SkLookup).then_some(0),
+        ..TestRun::default()
+    };
+    let real = prog.test_run(&run).map(|out| (out.retval, out.data, out.ctx)).map_err(Errno::raw);
+
+    let mut kernel = net::Kernel::new(&net::Config { release: running(), ..net::Config::default() });
+    let image = Image {
+        name: "main".into(),
+        prog_type,
+        attach_type: Some(attach_type),
+        xdp_has_frags: false,
+        license_gpl: true,
+        slots: assembly.slots,
+        functions: assembly.functions,
+        lines: Vec::new(),
+        maps: Vec::new(),
+    };
+    let prog = kernel.machine.add_program(Program::new(image).expect("decodes"));
+    let run = net::TestRun { data_in: data, ctx_in: ctx, repeat, ..net::TestRun::default() };
+    let answer = kernel.prog_test_run(prog, &run).unwrap_or_else(|fault| panic!("{text}\n{fault}"));
+    (real, answer.map(|out| (out.retval, out.data, out.ctx)).map_err(Errno::raw))
+}
+
+/// The series of the running kernel.
+fn running() -> Release {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    Release::of_uname(&release).expect("a known series")
+}
+
 /// What the map's value holds before a run: results of no call, and a buffer that counts.
 fn initial_value() -> Vec<u8> {
     let mut value = vec![0xee; RESULTS as usize];
@@ -183,8 +236,8 @@ fn context(trial: &Trial) -> Vec<u8> {
 /// What a plane saw.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Seen {
-    /// `retval`, `data_out` and `ctx_out`, or the errno.
-    pub answer: Result<(u32, Vec<u8>, Vec<u8>), i32>,
+    /// What the system call gave.
+    pub answer: Answer,
     /// The map's value after the run.
     pub value: Vec<u8>,
 }
@@ -293,14 +346,8 @@ impl Kernel {
 /// # Panics
 /// If the program faults, which the verifier's consent says it does not.
 pub fn simulate(trial: &Trial, network: &net::network::Network) -> Seen {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
     let config = net::Config {
-        release: release
-            .trim()
-            .parse()
-            .ok()
-            .or_else(|| bpftwin_sim::uapi::Release::of_uname(&release))
-            .expect("a known series"),
+        release: running(),
         nr_cpus: possible_cpus(),
         network: network.clone(),
         ..net::Config::default()

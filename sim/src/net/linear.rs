@@ -147,7 +147,7 @@ impl Linear {
     }
 
     /// Lets the program at the bytes, at another address than before.
-    pub fn expose(&mut self, mem: &mut Memory) {
+    pub fn expose(&mut self, mem: &mut Memory, access: Access) {
         self.unmap(mem);
         let other = if self.head < PACKET_BASE + HALF { self.head + HALF } else { self.head - HALF };
         let start = (self.head - PACKET_BASE) as usize;
@@ -160,7 +160,7 @@ impl Linear {
         ];
         self.exposed = parts.map(|(base, len, kind)| {
             (len > 0).then(|| {
-                mem.map(Object { base, len, access: Access::ReadWrite, kind });
+                mem.map(Object { base, len, access, kind });
                 base
             })
         });
@@ -186,12 +186,12 @@ mod tests {
     fn exposing_moves_the_packet_and_its_bounds_are_exact() {
         let mut mem = Memory::new();
         let mut linear = Linear::new(&mut mem, 64, b"0123456789", 320);
-        linear.expose(&mut mem);
+        linear.expose(&mut mem, Access::ReadWrite);
         let first = linear.data_addr();
         assert_eq!(mem.load(first + 9, 1), Ok(u64::from(b'9')));
         assert!(mem.load(first + 10, 1).is_err() && mem.load(first - 1, 1).is_err());
         linear.move_data(3);
-        linear.expose(&mut mem);
+        linear.expose(&mut mem, Access::ReadWrite);
         assert!(mem.load(first, 1).is_err(), "the old address is stale");
         assert_eq!(mem.load(linear.data_addr(), 1), Ok(u64::from(b'3')));
         linear.hide(&mut mem);
@@ -215,7 +215,7 @@ mod tests {
         let mut mem = Memory::new();
         let mut linear = Linear::new(&mut mem, 256, b"data", 320);
         linear.set_meta_len(8);
-        linear.expose(&mut mem);
+        linear.expose(&mut mem, Access::ReadWrite);
         assert_eq!(linear.bytes_with_meta(&mem), b"\0\0\0\0\0\0\0\0data");
         assert!(mem.load(linear.meta_addr(), 8).is_ok());
         assert!(mem.load(linear.data_addr() - 4, 8).is_err(), "across the border");

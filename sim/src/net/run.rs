@@ -1,8 +1,11 @@
 //! One running program: what the engine asks of the kernel around it.
 
-use crate::bpf::{Addr, FaultKind, Host, Machine};
+use crate::bpf::{Access, Addr, FaultKind, Host, Machine};
 use crate::net::env::Env;
+use crate::net::flow::Flow;
 use crate::net::helper;
+use crate::net::linear::Linear;
+use crate::net::sk_lookup::SkLookup;
 use crate::net::skb::SkBuff;
 use crate::net::xdp::XdpBuff;
 use crate::net::{ctx, helper::Call};
@@ -15,6 +18,30 @@ pub enum Packet {
     Skb(Box<SkBuff>),
     /// XDP.
     Xdp(Box<XdpBuff>),
+    /// Flow dissectors.
+    Flow(Box<Flow>),
+    /// sk_lookup.
+    SkLookup(Box<SkLookup>),
+}
+
+impl Packet {
+    /// The bytes direct access reaches.
+    fn linear(&mut self) -> Option<&mut Linear> {
+        match self {
+            Self::Skb(skb) => Some(&mut skb.linear),
+            Self::Xdp(xdp) => Some(&mut xdp.linear),
+            Self::Flow(flow) => Some(&mut flow.linear),
+            Self::SkLookup(_) => None,
+        }
+    }
+}
+
+/// What a program of this type may do with packet bytes: `kernel/bpf/verifier.c: may_access_direct_pkt_data`, v6.12.
+fn packet_access(prog_type: ProgType) -> Access {
+    match prog_type {
+        ProgType::LwtIn | ProgType::LwtOut | ProgType::CgroupSkb | ProgType::FlowDissector => Access::Read,
+        _ => Access::ReadWrite,
+    }
 }
 
 /// One running program.
@@ -34,17 +61,16 @@ pub struct Run<'k> {
 impl Run<'_> {
     /// Shows the packet to the program, at an address it has not seen.
     pub fn expose(&mut self, machine: &mut Machine) {
-        match &mut self.packet {
-            Packet::Skb(skb) => skb.linear.expose(&mut machine.mem),
-            Packet::Xdp(xdp) => xdp.linear.expose(&mut machine.mem),
+        let access = packet_access(self.prog_type);
+        if let Some(linear) = self.packet.linear() {
+            linear.expose(&mut machine.mem, access);
         }
     }
 
     /// Takes the packet away from the program.
     pub fn hide(&mut self, machine: &mut Machine) {
-        match &mut self.packet {
-            Packet::Skb(skb) => skb.linear.hide(&mut machine.mem),
-            Packet::Xdp(xdp) => xdp.linear.hide(&mut machine.mem),
+        if let Some(linear) = self.packet.linear() {
+            linear.hide(&mut machine.mem);
         }
     }
 }
@@ -87,6 +113,8 @@ impl Host for Run<'_> {
         let loaded = match &self.packet {
             Packet::Skb(skb) => ctx::skb::load(skb, self.prog_type, offset, size),
             Packet::Xdp(xdp) => ctx::xdp::load(xdp, self.attach_type, offset, size),
+            Packet::Flow(flow) => ctx::flow::load(flow, offset, size),
+            Packet::SkLookup(lookup) => ctx::sk_lookup::load(lookup, offset, size),
         };
         loaded.map_err(|why| FaultKind::Context { offset, size, write: false, why })
     }
@@ -101,7 +129,7 @@ impl Host for Run<'_> {
         match &mut self.packet {
             Packet::Skb(skb) => ctx::skb::store_imm(skb, self.prog_type, offset, size, imm)
                 .map_err(|why| FaultKind::Context { offset, size, write: true, why }),
-            Packet::Xdp(_) => self.ctx_store(machine, offset, size, i64::from(imm) as u64),
+            _ => self.ctx_store(machine, offset, size, i64::from(imm) as u64),
         }
     }
 
@@ -113,7 +141,7 @@ impl Host for Run<'_> {
     ) -> Result<Option<u64>, FaultKind> {
         match &self.packet {
             Packet::Skb(skb) => Ok(skb.load_absolute(&machine.mem, offset, size)),
-            Packet::Xdp(_) => Err(FaultKind::Instruction("LD_ABS and LD_IND need an skb".to_owned())),
+            _ => Err(FaultKind::Instruction("LD_ABS and LD_IND need an skb".to_owned())),
         }
     }
 
@@ -127,6 +155,8 @@ impl Host for Run<'_> {
         let stored = match &mut self.packet {
             Packet::Skb(skb) => ctx::skb::store(skb, self.prog_type, offset, size, value),
             Packet::Xdp(_) => ctx::xdp::store(offset, size),
+            Packet::Flow(_) => ctx::flow::store(offset, size),
+            Packet::SkLookup(_) => ctx::sk_lookup::store(offset, size),
         };
         stored.map_err(|why| FaultKind::Context { offset, size, write: true, why })
     }

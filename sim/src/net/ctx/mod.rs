@@ -1,4 +1,6 @@
 //! Reads and writes of context fields: `net/core/filter.c: *_convert_ctx_access`, v6.12.
 
+pub mod flow;
+pub mod sk_lookup;
 pub mod skb;
 pub mod xdp;

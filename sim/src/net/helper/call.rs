@@ -95,7 +95,7 @@ impl Call<'_, '_> {
     pub fn skb(&mut self) -> (&mut SkBuff, &mut Memory) {
         match &mut self.run.packet {
             Packet::Skb(skb) => (skb, &mut self.machine.mem),
-            Packet::Xdp(_) => panic!("{} is for skb programs", self.row.name()),
+            _ => panic!("{} is for skb programs", self.row.name()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Call<'_, '_> {
     pub fn xdp(&mut self) -> (&mut XdpBuff, &mut Memory) {
         match &mut self.run.packet {
             Packet::Xdp(xdp) => (xdp, &mut self.machine.mem),
-            Packet::Skb(_) => panic!("{} is for XDP programs", self.row.name()),
+            _ => panic!("{} is for XDP programs", self.row.name()),
         }
     }
 

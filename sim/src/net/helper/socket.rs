@@ -26,6 +26,8 @@ pub const ROWS: &[Helper] = &[
     Helper::new(id::sk_release, LOOKUP.or(ProgTypes::of(&[SkLookup])), &[Arg::Sock], release,
         "net/core/filter.c: bpf_sk_release"),
     Helper::new(id::sk_assign, TC, &[Arg::Ctx, Arg::Any, Arg::Any], assign, "net/core/filter.c: bpf_sk_assign"),
+    Helper::new(id::sk_assign, ProgTypes::of(&[SkLookup]), &[Arg::Ctx, Arg::Any, Arg::Any], lookup_assign,
+        "net/core/filter.c: bpf_sk_lookup_assign"),
 ];
 
 fn cookie(call: &mut Call<'_, '_>) -> Ret {
@@ -51,6 +53,15 @@ fn none(_: &mut Call<'_, '_>) -> Ret {
 /// Only what a lookup found may be released.
 fn release(call: &mut Call<'_, '_>) -> Ret {
     Err(call.bad_arg(1, "not a socket a lookup returned").into())
+}
+
+/// Only NULL can be assigned, which takes back what was; `BPF_SK_LOOKUP_F_REPLACE` and `_NO_REUSEPORT` go with it.
+fn lookup_assign(call: &mut Call<'_, '_>) -> Ret {
+    let [_, sk, flags, ..] = call.args;
+    if sk != 0 {
+        return Err(call.bad_arg(2, "not a socket").into());
+    }
+    if flags & !3 != 0 { Err(Errno::EINVAL.into()) } else { Ok(0) }
 }
 
 fn assign(call: &mut Call<'_, '_>) -> Ret {

@@ -1,6 +1,8 @@
 //! BPF_PROG_TEST_RUN, exactly: `net/bpf/test_run.c`, v6.12. What is refused and with which errno, what the program sees,
 //! what comes back.
 
+mod flow_dissector;
+mod sk_lookup;
 mod skb;
 #[cfg(test)]
 mod tests;
@@ -102,6 +104,8 @@ impl Kernel {
             | ProgType::LwtOut
             | ProgType::LwtXmit => self.test_run_skb(prog, test),
             ProgType::Xdp => self.test_run_xdp(prog, test),
+            ProgType::FlowDissector => self.test_run_flow_dissector(prog, test),
+            ProgType::SkLookup => self.test_run_sk_lookup(prog, test),
             _ => Err(Errno::ENOTSUPP.into()),
         };
         self.env.clock_ns += Env::RUN_NS;

@@ -245,3 +245,49 @@ fn a_long_frame_keeps_its_tail_in_fragments() {
     let out = run(ProgType::Xdp, text, &TestRun { data_in: &data, ..TestRun::default() }).unwrap();
     assert_eq!((out.retval, out.data == data), (3520, true));
 }
+
+#[test]
+fn a_flow_dissector_gives_its_keys_back_clamped() {
+    let data = udp4();
+    let text = "r2 = *(u64 *)(r1 +144); r3 = 65535; *(u16 *)(r2 +0) = r3; r0 = *(u16 *)(r2 +10); exit";
+    let out = run(ProgType::FlowDissector, text, &TestRun { data_in: &data, ..TestRun::default() }).unwrap();
+    assert_eq!((out.retval, out.data.len(), out.data[0], out.data[2]), (8, 56, 74, 74));
+    let test = TestRun { data_in: &data, ctx_in: &[1; 56], ..TestRun::default() };
+    assert_eq!(run(ProgType::FlowDissector, text, &test), Err(Errno::EINVAL));
+}
+
+#[test]
+fn sk_lookup_wants_a_context_and_no_data() {
+    let mut ctx = [0; 72];
+    (ctx[8], ctx[60]) = (2, 80);
+    let run = |ctx_in: &[u8], data_in: &[u8]| {
+        let text = "r0 = *(u32 *)(r1 +60); r0 >>= 4; r0 &= 1; exit";
+        run(ProgType::SkLookup, text, &TestRun { data_in, ctx_in, ..TestRun::default() })
+            .map(|out| out.retval)
+    };
+    assert_eq!(run(&ctx, &[]), Ok(1));
+    assert_eq!(run(&ctx, &[0; 14]), Err(Errno::EINVAL));
+    assert_eq!(run(&[], &[]), Err(Errno::EINVAL));
+    ctx[62] = 1;
+    assert_eq!(run(&ctx, &[]), Err(Errno::ERANGE));
+    (ctx[62], ctx[8]) = (0, 1);
+    assert_eq!(run(&ctx, &[]), Err(Errno::EAFNOSUPPORT));
+}
+
+#[test]
+fn some_types_may_only_read_packets() {
+    let data = udp4();
+    for (prog_type, writes) in [
+        (ProgType::SchedCls, true),
+        (ProgType::LwtXmit, true),
+        (ProgType::LwtIn, false),
+        (ProgType::CgroupSkb, false),
+        (ProgType::FlowDissector, false),
+    ] {
+        let mut kernel = kernel(Release::V6_18);
+        let text = "r2 = *(u32 *)(r1 +76); *(u8 *)(r2 +0) = 1; r0 = 0; exit";
+        let prog = program(&mut kernel, prog_type, text);
+        let got = kernel.prog_test_run(prog, &TestRun { data_in: &data, ..TestRun::default() });
+        assert_eq!(got.is_ok(), writes, "{prog_type}");
+    }
+}
