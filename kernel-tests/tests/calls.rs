@@ -3,35 +3,9 @@
 
 mod rig;
 
-use bpftwin_conformance::case::{Case, Run};
-use bpftwin_conformance::observation::{Observation, Report};
-use bpftwin_conformance::plane::Plane;
-use bpftwin_conformance::plane::sim::SimPlane;
-use bpftwin_kernel_tests::sys::possible_cpus;
-use bpftwin_sim::uapi::Release;
-use rig::{case, marked, seen};
+use rig::{agreed, case, marked};
 
 const CALLS: &[u8] = include_bytes!("objects/calls.o");
-
-fn simulated(case: &Case, kernel: &Observation) -> Observation {
-    let release = Release::of_uname(&kernel.begin.kernel).expect("a described kernel");
-    let plane = SimPlane { release, nr_cpus: possible_cpus(), cpu: 0 };
-    match plane.run(case).expect("the simulator is here") {
-        Report::Seen(observation) => *observation,
-        Report::Declined(decline) => panic!("{}", decline.reason),
-    }
-}
-
-/// Runs the programs of `runs` on both sides.
-fn agree(program: &str, runs: Vec<Run>) {
-    let case = case(CALLS, &[program], runs);
-    let kernel = seen(&case);
-    let sim = simulated(&case, &kernel);
-    for (sim, kernel) in sim.runs.iter().zip(&kernel.runs) {
-        assert_eq!(sim, kernel, "{program}, run {}: simulator and kernel", kernel.index);
-    }
-    assert_eq!(sim.end, kernel.end, "{program}, at the end: simulator and kernel");
-}
 
 /// A frame whose EtherType means nothing, with `payload`.
 fn frame(payload: &[u8]) -> Vec<u8> {
@@ -54,7 +28,7 @@ fn callbacks_memory_locks_records_and_timers() {
     ];
     for program in programs {
         let runs = (0..6).map(|mark| marked(program, &frame(&[]), mark)).collect();
-        agree(program, runs);
+        agreed(&case(CALLS, &[program], runs));
     }
 }
 
@@ -107,5 +81,5 @@ fn numbers_in_text() {
             runs.push(run);
         }
     }
-    agree("numbers", runs);
+    agreed(&case(CALLS, &["numbers"], runs));
 }
