@@ -88,6 +88,12 @@ pub fn sha256(bytes: &[u8]) -> String {
     Bytes(Sha256::digest(bytes).to_vec()).to_string()
 }
 
+/// The version in `uname -r`, without what a distribution or a builder appends.
+fn version(release: &str) -> &str {
+    let end = release.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(release.len());
+    &release[..end]
+}
+
 fn object_digests(case: &Case) -> BTreeMap<String, String> {
     case.objects.iter().map(|o| (o.name.clone(), sha256(&o.elf))).collect()
 }
@@ -140,7 +146,7 @@ pub fn write(case: &Case, seen: &Observation) -> Option<String> {
     let head = Head {
         golden: VERSION,
         scenario: case.name.clone(),
-        kernel: seen.begin.kernel.clone(),
+        kernel: version(&seen.begin.kernel).to_owned(),
         nr_cpus: seen.begin.nr_cpus,
         cpu: seen.begin.cpu,
         objects: object_digests(case),
@@ -255,4 +261,18 @@ fn run_seen(
     }
     let records = line.records.into_iter().map(|(object, map, data)| Record { object, map, data }).collect();
     Ok(RunSeen { index, outcome, maps, records, lines: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goldens_name_versions_not_builds() {
+        for (release, expect) in
+            [("6.18.44", "6.18.44"), ("6.12.117+deb13-amd64", "6.12.117"), ("6.1.0-56", "6.1.0")]
+        {
+            assert_eq!(version(release), expect);
+        }
+    }
 }

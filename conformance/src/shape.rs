@@ -45,6 +45,11 @@ impl MapShape {
         matches!(self.map_type, MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash)
     }
 
+    /// Whether it holds records for a consumer, and no elements.
+    pub const fn gives_records(&self) -> bool {
+        matches!(self.map_type, MapType::Ringbuf | MapType::PerfEventArray)
+    }
+
     /// Whether every element always exists.
     pub const fn is_array(&self) -> bool {
         matches!(self.map_type, MapType::Array | MapType::PercpuArray)

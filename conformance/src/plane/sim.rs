@@ -59,6 +59,16 @@ impl Plane for SimPlane {
     }
 }
 
+impl SimPlane {
+    /// Whether this plane made the observation.
+    pub fn describes(&self, seen: &Observation) -> bool {
+        let begin = &seen.begin;
+        begin.plane == self.name()
+            && begin.kernel == self.release.name()
+            && (begin.nr_cpus, begin.cpu) == (self.nr_cpus, self.cpu)
+    }
+}
+
 /// C lines of a run that a report shows.
 const LAST_LINES: usize = 4;
 

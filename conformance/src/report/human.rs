@@ -67,7 +67,7 @@ pub fn line(report: &CaseReport, took: Duration, look: Look) -> String {
         notes.push(format!("{:>5} checks", report.checks()));
         let tally = report.tally();
         if tally.total() > 0 {
-            notes.push(format!("{} of {} fields agree on", tally.compared, tally.total()));
+            notes.push(format!("{} of {} fields compared", tally.compared, tally.total()));
         }
     }
     match &report.status {

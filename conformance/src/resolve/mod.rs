@@ -170,9 +170,7 @@ fn check_ignores(file: &File, shape: &Shape, mistakes: &mut Vec<Mistake>) {
                 known.extend(fields(format!("map:{name}"), &of.value.leaves));
                 if let Some(record) = &of.record {
                     known.extend(fields(format!("record:{name}"), &record.leaves));
-                } else if of.map_type.kernel_name().ends_with("BUF")
-                    || of.map_type.kernel_name().ends_with("EVENT_ARRAY")
-                {
+                } else if of.gives_records() {
                     known.push(format!("record:{name}"));
                 }
             }
