@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 fn machine() -> Machine {
     pin_to_cpu(0).expect("CPU 0 is ours");
-    LONELY.with(|_| ());
+    LONELY.with(|()| ());
     let uname = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
     let mut machine = Machine::new(Release::of_uname(&uname).expect("a described kernel"), possible_cpus());
     machine.devices = vec![1];

@@ -1,6 +1,6 @@
 //! Maps: one file per type, the kernel's errno for every operation and flag.
 //!
-//! A map type is one implementation of [`Map`] and one line in [`create`]. [`Maps`] adds what the kernel does for every
+//! A map type is one implementation of [`Map`] and one line in `create`. [`Maps`] adds what the kernel does for every
 //! type alike: permissions of the file descriptor, freezing, flags that need a lock in the value.
 //!
 //! Values live in guest memory, keys and everything else outside it. Storage is lazy: a map of a million entries costs
