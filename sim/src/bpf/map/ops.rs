@@ -8,7 +8,7 @@ use crate::uapi::Errno;
 /// One map. The first group is what helpers do, the second what bpf(2) does; the defaults are what the kernel answers
 /// where a type has no such operation.
 ///
-/// Keys and values have exactly the sizes of the [`MapSpec`]; the syscall side of a per-CPU map takes and gives
+/// Keys and values have exactly the sizes of the [`MapSpec`](super::MapSpec); the syscall side of a per-CPU map takes and gives
 /// `nr_cpus × round_up(value_size, 8)` bytes.
 pub trait Map {
     /// `bpf_map_lookup_elem`: the address of the (this CPU's) value, 0 for none.
