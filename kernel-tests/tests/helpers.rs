@@ -12,6 +12,8 @@ mod others;
 mod planes;
 #[path = "helpers/regressions.rs"]
 mod regressions;
+#[path = "helpers/routes.rs"]
+mod routes;
 
 use bpftwin_conformance::case::Network;
 use calls::Trial;
@@ -89,7 +91,7 @@ fn other_skb_programs() {
 
 #[test]
 fn fib() {
-    check_all("fib", &generate::network(), generate::fib);
+    check_all("fib", &routes::network(), routes::fib);
 }
 
 #[test]
