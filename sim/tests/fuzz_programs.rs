@@ -59,12 +59,16 @@ fn function(slots: Vec<u64>) -> Vec<u64> {
 }
 
 fn slot(codes: Vec<u8>) -> impl Strategy<Value = u64> {
+    // Moves, additions, loads, stores to the frame and jumps, which are fused when they meet.
     let fusable = vec![
         0xbf, 0xbf, 0xbc, 0x07, 0x0f, 0x57, 0x77, 0x2d, 0x55, 0x56, 0x15, 0x16, 0x05, 0xb4, 0x0c, 0x54, 0x61,
         0x69, 0x71, 0x63, 0x6b,
     ];
     let code = prop_oneof![
- 6 => prop::sample::select(codes), 3 => prop::sample::select(fusable), 1 => any::<u8>()];
+        6 => prop::sample::select(codes),
+        3 => prop::sample::select(fusable),
+        1 => any::<u8>(),
+    ];
     let off = prop_oneof![4 => Just(0_i16), 2 => -4_i16..8, 1 => -520_i16..8, 1 => any::<i16>()];
     let imm = prop_oneof![6 => Just(0), 3 => 0..16, 1 => Just(12), 1 => any::<i32>()];
     // Fields that must be zero mostly are.
