@@ -117,7 +117,7 @@ fn field(kind: CoreKind, btf: &Btf, spec: &Spec) -> Result<Answer, String> {
     } else {
         (whole_bytes, spec.bit_offset / 8)
     };
-    let bits = if is_bit_field { member.bit_size } else { 8 * bytes };
+    let bits = if is_bit_field { u64::from(member.bit_size) } else { 8 * u64::from(bytes) };
     // Which load covers a bit-field, and so what depends on it, is the compiler's choice.
     let mut validate = !is_bit_field;
     let value = match kind {
@@ -129,10 +129,12 @@ fn field(kind: CoreKind, btf: &Btf, spec: &Spec) -> Result<Answer, String> {
                 || matches!(btf.kind(type_id), Kind::Enum(e) if e.signed);
             u64::from(signed)
         }
-        CoreKind::FieldLshiftU64 => 64_u64.wrapping_sub(u64::from(spec.bit_offset + bits - 8 * offset)),
+        CoreKind::FieldLshiftU64 => {
+            64_u64.wrapping_sub(u64::from(spec.bit_offset) + bits - 8 * u64::from(offset))
+        }
         CoreKind::FieldRshiftU64 => {
             validate = true;
-            64_u64.wrapping_sub(u64::from(bits))
+            64_u64.wrapping_sub(bits)
         }
         other => return Err(format!("{other:?} asks nothing of a field")),
     };

@@ -20,15 +20,13 @@ pub(super) fn create(
     let mut ids = Vec::with_capacity(object.maps.len());
     for map in &object.maps {
         let spec = asked(&map.spec, options, machine.nr_cpus);
-        let (maps, mut ctx) = machine.maps();
-        let id = modelled(&spec).and_then(|()| {
-            maps.create(&mut ctx, &spec).map_err(|error| {
-                let map = spec.name.clone();
-                match error {
-                    CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
-                    CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
-                }
-            })
+        modelled(&spec)?;
+        let id = create_one(machine, &spec).map_err(|error| {
+            let map = spec.name.clone();
+            match error {
+                CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
+                CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
+            }
         })?;
         ids.push(id);
     }
@@ -40,6 +38,19 @@ pub(super) fn create(
         }
     }
     Ok(ids)
+}
+
+/// Creates a map; one the kernel refuses is tried without the types of key and value, and so without special fields
+/// (`bpf_object__create_map`, libbpf.c).
+fn create_one(machine: &mut Machine, spec: &MapSpec) -> Result<MapId, CreateError> {
+    let (maps, mut ctx) = machine.maps();
+    match maps.create(&mut ctx, spec) {
+        Err(CreateError::Errno(_)) if spec.key_type != 0 || spec.value_type != 0 => {
+            let untyped = MapSpec { key_type: 0, value_type: 0, fields: Vec::new(), ..spec.clone() };
+            maps.create(&mut ctx, &untyped)
+        }
+        created => created,
+    }
 }
 
 fn check_names(object: &Object, options: &LoadOptions) -> Result<(), LoadError> {
@@ -64,6 +75,7 @@ fn asked(spec: &MapSpec, options: &LoadOptions, nr_cpus: u32) -> MapSpec {
     }
     if takes_no_types(spec.map_type) {
         (spec.key_type, spec.value_type) = (0, 0);
+        spec.fields.clear();
     }
     spec
 }
