@@ -254,3 +254,34 @@ fn schema_doctor_and_completions_say_something_usable() {
         assert!(ran.code == Some(0) && ran.stdout.contains("compare"), "{shell}");
     }
 }
+
+/// A report with the times taken out.
+fn timeless(text: &str) -> String {
+    let line = |line: &str| match (line.find('['), line.find("s] ")) {
+        (Some(from), Some(to)) if from < to => format!("{}[TIME] {}", &line[..from], &line[to + 3..]),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_a_person_reads() {
+    let rig = Rig::new();
+    rig.write("good.toml", SCENARIO);
+    rig.write("bad.toml", SCENARIO.replace("TC_ACT_OK\", unchanged", "TC_ACT_STOLEN\", unchanged"));
+    rig.write("typo.toml", SCENARIO.replace("title =", "titel ="));
+    rig.write("topology.toml", "[scenario]\ntitle = \"t\"\nobjects = {}\n[[node]]\nname = \"n1\"\n");
+    let ran = rig.bpftwin(&["run", "-j", "1", "good.toml", "bad.toml", "typo.toml", "topology.toml"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    insta::assert_snapshot!("run", timeless(&ran.stdout));
+    let mut seen = seen(&resolved(SCENARIO));
+    seen.runs[1].records.clear();
+    rig.kernel(&events(&seen));
+    let ran = rig.bpftwin(&["compare", "-v", "good.toml"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    insta::assert_snapshot!("compare", timeless(&ran.stdout));
+    let ran = rig.bpftwin(&["check", "good.toml", "typo.toml", "topology.toml"]);
+    insta::assert_snapshot!("check", ran.stdout);
+    let ran = rig.bpftwin(&["objects", "datapath:xdp_prefilter"]);
+    insta::assert_snapshot!("objects", ran.stdout);
+}
