@@ -11,6 +11,7 @@ pub mod check;
 pub mod compare;
 pub mod ctx;
 pub mod edit;
+pub mod exit;
 pub mod golden;
 pub mod inventory;
 pub mod layout;

@@ -1,8 +1,9 @@
 //! `bpftwin check`: read and look up everything, run nothing.
 
+use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::resolve::{Refusal, resolve};
 use bpftwin_conformance::scenario::Scenario;
-use bpftwin_conformance::suite::{Exit, Item};
+use bpftwin_conformance::suite::Item;
 
 use super::args::Files;
 use super::{Stop, Terminal, mistakes, select};

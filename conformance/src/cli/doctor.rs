@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::observation::Event;
 use bpftwin_conformance::plane::kernel::KernelPlane;
-use bpftwin_conformance::suite::Exit;
 use bpftwin_sim::uapi::Release;
 
 use super::args::Format;

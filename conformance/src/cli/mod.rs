@@ -14,7 +14,8 @@ mod select;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use bpftwin_conformance::suite::{Exit, PlaneName};
+use bpftwin_conformance::exit::Exit;
+use bpftwin_conformance::suite::PlaneName;
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Color, Global, Verb};

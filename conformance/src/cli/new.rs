@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::resolve::objects::{Opened, file_name, open};
 use bpftwin_conformance::resolve::{Library, resolve};
 use bpftwin_conformance::scenario::Scenario;
-use bpftwin_conformance::suite::Exit;
 use bpftwin_conformance::{ctx, verdict};
 use bpftwin_sim::uapi::ProgType;
 

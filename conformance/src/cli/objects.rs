@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::inventory::{Inventory, Need, inventory};
 use bpftwin_conformance::resolve::{Library, objects::open};
-use bpftwin_conformance::suite::Exit;
 
 use super::args::{Format, Objects};
 use super::{Stop, Terminal};

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::plane::kernel::KernelPlane;
 use bpftwin_conformance::resolve::{Refusal, resolve};
 use bpftwin_conformance::scenario::Scenario;
-use bpftwin_conformance::suite::{Exit, Item, Status, ask};
+use bpftwin_conformance::suite::{Item, Status, ask};
 use bpftwin_conformance::{compare, golden};
 use bpftwin_sim::uapi::Release;
 

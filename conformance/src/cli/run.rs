@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bpftwin_conformance::bundled;
+use bpftwin_conformance::exit::{Exit, exit};
 use bpftwin_conformance::ledger::{Date, Ledger};
 use bpftwin_conformance::report::human::Look;
 use bpftwin_conformance::report::{github, human, json, junit, pcapng};
-use bpftwin_conformance::suite::{CaseReport, Exit, Item, PlaneName, Settings, Status, exit, run as run_one};
+use bpftwin_conformance::suite::{CaseReport, Item, PlaneName, Settings, Status, run as run_one};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Format, Selection};

@@ -24,7 +24,7 @@ pub fn select(what: &[String]) -> Result<Vec<Item>, Stop> {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
             return Err(Stop {
                 message: format!("no scenario's name contains {}", names.join(" or ")),
-                exit: bpftwin_conformance::suite::Exit::NothingRan,
+                exit: bpftwin_conformance::exit::Exit::NothingRan,
             });
         }
     }

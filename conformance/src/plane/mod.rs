@@ -2,6 +2,7 @@
 
 pub mod kernel;
 pub mod sim;
+mod sim_network;
 
 use crate::case::Case;
 use crate::observation::Report;

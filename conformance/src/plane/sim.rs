@@ -1,19 +1,19 @@
 //! Plane `sim`: the simulator in this process, doing what `bpftwin-kernel` does on a kernel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
-use bpftwin_sim::net::{Config, Kernel, Room, TestRun, network};
+use bpftwin_sim::net::{Config, Kernel, Room, TestRun};
 use bpftwin_sim::uapi::map::{BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
+pub use super::sim_network::network_of;
 use super::{Plane, Unavailable};
 use crate::bytes::Bytes;
-use crate::case::{Case, MapValue, MapWrite, Network, RouteKind, Run};
+use crate::case::{Case, MapValue, MapWrite, Run};
 use crate::observation::{
     Begin, Decline, End, MapChange, Observation, Outcome, Record, Report, RunSeen, Unread,
 };
@@ -361,58 +361,4 @@ const fn when(map_type: MapType, flags: u32) -> When {
         MapType::BloomFilter => When::Never("a bloom filter only answers whether a value is in it"),
         _ => When::Never("its elements are kernel objects or have no order to read them in"),
     }
-}
-
-/// The simulator's form of a case's network; an error names what makes no sense.
-pub fn network_of(network: &Network) -> Result<network::Network, String> {
-    let mut out = network::Network::default();
-    for device in &network.devices {
-        let mut made = network::Device::ethernet(&device.name, device.ifindex, mac(&device.mac)?);
-        made.mtu = device.mtu;
-        made.forwarding = device.forwarding;
-        made.addresses = device.addresses.iter().map(|a| prefix(a)).collect::<Result<_, _>>()?;
-        out.devices.push(made);
-    }
-    let ifindex = |name: &str| match out.devices.iter().find(|d| d.name == name) {
-        Some(device) => Ok(device.ifindex),
-        None if name == "lo" => Ok(network::LOOPBACK),
-        None => Err(format!("there is no device {name}")),
-    };
-    let mut routes = Vec::new();
-    for route in &network.routes {
-        routes.push(network::Route {
-            to: prefix(&route.to)?,
-            kind: match route.kind {
-                RouteKind::Unicast => network::RouteKind::Unicast,
-                RouteKind::Blackhole => network::RouteKind::Blackhole,
-                RouteKind::Unreachable => network::RouteKind::Unreachable,
-                RouteKind::Prohibit => network::RouteKind::Prohibit,
-            },
-            via: route.via.as_deref().map(address).transpose()?,
-            ifindex: route.dev.as_deref().map_or(Ok(0), ifindex)?,
-        });
-    }
-    let mut neighbours = Vec::new();
-    for neighbour in &network.neighbours {
-        neighbours.push(network::Neighbour {
-            address: address(&neighbour.address)?,
-            mac: mac(&neighbour.mac)?,
-            ifindex: ifindex(&neighbour.dev)?,
-        });
-    }
-    (out.routes, out.neighbours) = (routes, neighbours);
-    Ok(out)
-}
-
-fn mac(bytes: &Bytes) -> Result<[u8; 6], String> {
-    bytes.0.as_slice().try_into().map_err(|_| format!("{bytes} is not a MAC address"))
-}
-
-fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{text} is not an address"))
-}
-
-fn prefix(text: &str) -> Result<(IpAddr, u8), String> {
-    let (to, length) = text.split_once('/').ok_or_else(|| format!("{text} has no prefix length"))?;
-    Ok((address(to)?, length.parse().map_err(|_| format!("{text} has no prefix length"))?))
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Summary, c_lines, position, reason, run_name};
-use crate::suite::{CaseReport, Exit, Settings, unexplained};
+use crate::exit::Exit;
+use crate::suite::{CaseReport, Settings, unexplained};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
