@@ -141,5 +141,5 @@ pub fn compare(case: &Case, kernel: &Observation) {
         sim.lines.clear();
         assert_eq!(&sim, kernel, "run {:?}", case.runs[kernel.index]);
     }
-    assert_eq!(sim.end, kernel.end);
+    assert_eq!(sim.end, kernel.end, "at the end");
 }

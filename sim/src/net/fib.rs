@@ -82,7 +82,8 @@ impl Fib {
         }
     }
 
-    /// The entry for `to`; `table` asks one table alone. With `oif`, an IPv4 route has to leave there.
+    /// The entry for `to`; `table` asks one table alone. With `oif`, an IPv4 route has to leave there, and of equal IPv6
+    /// routes one that does is better (`net/ipv6/route.c: rt6_score_route`, v6.12).
     pub fn lookup(&self, to: IpAddr, table: Option<u32>, oif: Option<u32>) -> Option<&Entry> {
         // While there is no rule, the two IPv4 tables are one; the local IPv6 table is asked before the main one.
         let order: &[&[u32]] = match (to.is_ipv4(), table) {
@@ -102,7 +103,8 @@ impl Fib {
             };
             // The longest prefix; of equal ones the least metric, then the oldest.
             let best = self.entries.iter().filter(usable);
-            best.min_by_key(|entry| (u8::MAX - entry.route.to.1, entry.metric))
+            let elsewhere = |entry: &Entry| to.is_ipv6() && oif.is_some_and(|oif| oif != entry.route.ifindex);
+            best.min_by_key(|entry| (u8::MAX - entry.route.to.1, entry.metric, elsewhere(entry)))
         })
     }
 
@@ -197,5 +199,27 @@ mod tests {
         assert_eq!(kind("10.0.0.7", None, Some(9)), Some((RouteKind::Unicast, 9)));
         assert_eq!(kind("10.0.0.7", None, Some(7)), None);
         assert_eq!(kind("10.0.0.7", Some(77), None), None);
+    }
+
+    #[test]
+    fn of_equal_ipv6_routes_the_one_on_the_device_asked_from_wins() {
+        let device = |ifindex| {
+            let mut device = Device::ethernet("eth", ifindex, [2; 6]);
+            device.addresses = vec![("fd00::1".parse().unwrap(), 16), ("10.0.0.1".parse().unwrap(), 8)];
+            device
+        };
+        let fib = Fib::new(&Network::default(), &[Device::loopback(), device(3), device(5)]);
+        let found =
+            |to: &str, oif| fib.lookup(to.parse().unwrap(), None, oif).map(|entry| entry.route.ifindex);
+        for (to, oif, want) in [
+            ("fd00::2", None, Some(3)),
+            ("fd00::2", Some(3), Some(3)),
+            ("fd00::2", Some(5), Some(5)),
+            ("fd00::2", Some(9), Some(3)),
+            ("10.0.0.2", Some(5), Some(5)),
+            ("10.0.0.2", Some(9), None),
+        ] {
+            assert_eq!(found(to, oif), want, "to {to} by {oif:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod kernel;
 pub mod linear;
 pub mod network;
 mod run;
+mod saddr;
 pub mod sk_lookup;
 pub mod skb;
 pub mod sock;

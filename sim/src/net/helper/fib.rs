@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Arg, Call, Helper, Ret, TC};
 use crate::net::env::Env;
-use crate::net::fib::{Entry, TABLE_MAIN, bits, covers};
+use crate::net::fib::{Entry, TABLE_MAIN, covers};
 use crate::net::network::{Device, RouteKind};
+use crate::net::saddr;
 use crate::net::skb::{ETH_HLEN, VLAN_HLEN};
 use crate::net::sock::{AF_INET, AF_INET6};
 use crate::uapi::ProgType::Xdp;
@@ -156,7 +157,8 @@ fn lookup(env: &Env, params: &mut Params, flags: u32, check_mtu: bool) -> Result
         // `RT_TABLE_UNSPEC` is the main table.
         if table == 0 { TABLE_MAIN } else { table }
     });
-    let oif = (flags & OUTPUT != 0).then_some(ifindex);
+    // IPv6 takes the device a packet came in by for the one it would best leave by.
+    let oif = (!ipv4 || flags & OUTPUT != 0).then_some(ifindex);
     let Some(entry) = env.fib.lookup(dst, table, oif) else { return Ok(Code::NotFwded) };
     match entry.route.kind {
         RouteKind::Unicast => {}
@@ -213,9 +215,9 @@ fn need_strict(address: IpAddr) -> bool {
     }
 }
 
-/// `fib_result_prefsrc` for IPv4; for IPv6, `ipv6_dev_get_saddr` as far as its rules on scope and prefix go.
+/// `fib_result_prefsrc` for IPv4, `ipv6_dev_get_saddr` for IPv6.
 fn source(env: &Env, entry: &Entry, dev: &Device, dst: IpAddr) -> Option<IpAddr> {
-    if dst.is_ipv4() {
+    let IpAddr::V6(dst) = dst else {
         if entry.source.is_some() {
             return entry.source;
         }
@@ -225,14 +227,6 @@ fn source(env: &Env, entry: &Entry, dev: &Device, dst: IpAddr) -> Option<IpAddr>
         let near = entry.route.via.and_then(|via| addresses.iter().find(|&&prefix| covers(prefix, via)));
         let other = || env.devices.iter().filter(|d| !d.loopback).find_map(|d| own(d).first().copied());
         return near.or(addresses.first()).copied().or_else(other).map(|(address, _)| address);
-    }
-    let candidates = env.devices.iter().filter(|d| !d.loopback).flat_map(|d| {
-        let ipv6 = d.addresses.iter().filter(|(a, _)| a.is_ipv6());
-        ipv6.map(move |&(address, _)| (d.ifindex == dev.ifindex, address))
-    });
-    // The outgoing device's before others', then the longest common prefix, then the first.
-    let rank = |&(own, address): &(bool, IpAddr)| (own, (bits(address) ^ bits(dst)).leading_zeros());
-    candidates
-        .reduce(|best, next| if rank(&next) > rank(&best) { next } else { best })
-        .map(|(_, address)| address)
+    };
+    saddr::select(&env.devices, dev, dst).map(IpAddr::V6)
 }
