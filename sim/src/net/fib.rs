@@ -54,12 +54,19 @@ impl Fib {
     /// `net/ipv4/fib_frontend.c: fib_add_ifaddr`, `net/ipv6/addrconf.c: addrconf_prefix_route`, v6.12.
     fn add_address(&mut self, device: &Device, address: IpAddr, len: u8) {
         let full = width(address);
+        // What this host takes the address for, before and after: the oldest of equal entries.
+        let taken_for = self.entries.iter().find(|e| e.table == TABLE_LOCAL && e.route.to == (address, full));
+        let is_local = taken_for.is_none_or(|entry| entry.route.kind == RouteKind::Local);
         let mut add = |to, kind, table, metric| {
             let route = Route { to, kind, via: None, ifindex: device.ifindex };
             self.entries.push(Entry { route, table, metric, source: Some(address) });
         };
         add((address, full), RouteKind::Local, TABLE_LOCAL, 0);
         if address.is_ipv4() {
+            // `fib_valid_prefsrc`: a route cannot prefer an address that is another network's broadcast.
+            if !is_local {
+                return;
+            }
             if len < 32 {
                 let (kind, table) = if device.loopback {
                     (RouteKind::Local, TABLE_LOCAL)
@@ -221,5 +228,18 @@ mod tests {
         ] {
             assert_eq!(found(to, oif), want, "to {to} by {oif:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_a_broadcast_brings_no_connected_route() {
+        let device = |ifindex, address: &str, len| {
+            let mut device = Device::ethernet("eth", ifindex, [2; 6]);
+            device.addresses = vec![(address.parse().unwrap(), len)];
+            device
+        };
+        let devices = [Device::loopback(), device(3, "10.3.3.0", 24), device(5, "10.3.3.255", 16)];
+        let fib = Fib::new(&Network::default(), &devices);
+        let found = |to: &str| fib.lookup(to.parse().unwrap(), None, None).map(|entry| entry.route.ifindex);
+        assert_eq!((found("10.3.3.7"), found("10.3.0.0"), found("10.3.255.255")), (Some(3), None, None));
     }
 }
