@@ -8,6 +8,7 @@ mod elements;
 pub mod failure;
 pub mod network;
 mod object;
+mod observable;
 pub mod plane;
 pub mod privilege;
 mod records;

@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use bpftwin_conformance::case::ObjectImage;
 use bpftwin_conformance::observation::Decline;
-use libbpf_rs::{MapType, ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print};
-use libbpf_sys::{BPF_F_MMAPABLE, BPF_MAP_TYPE_ARRAY};
+use libbpf_rs::{ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print};
+use libbpf_sys::BPF_F_MMAPABLE;
 
 use crate::failure::{Failure, Stop};
-use crate::sys::{Errno, Map, Prog, inner_array, unpin};
+use crate::observable::make_observable;
+use crate::sys::{Map, Prog, unpin};
 
 /// A loaded object: what of it stays alive is what is here.
 pub struct Object {
@@ -30,32 +31,13 @@ pub struct Program {
     pub kind: ProgramType,
 }
 
-/// How plain arrays are created.
+/// How maps are created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Arrays {
-    /// With `BPF_F_MMAPABLE`, which no program can notice (`kernel/bpf/arraymap.c: array_map_alloc`, v6.12: the same
-    /// elements at the same distance), so that reading a large one after each run needs no system call per element.
-    Mappable,
+enum Maps {
+    /// By [`make_observable`].
+    Observable,
     /// With the object's own flags.
     AsWritten,
-}
-
-/// Sets `BPF_F_MMAPABLE` on plain arrays, and on what maps of maps expect of the plain arrays they hold. The maps given
-/// back show libbpf what is expected, and must live until the object is loaded.
-fn make_mappable(open: &mut OpenObject) -> Result<Vec<Map>, libbpf_rs::Error> {
-    let mut templates = Vec::new();
-    for mut map in open.maps_mut() {
-        if map.map_type() == MapType::Array {
-            map.set_map_flags(map.map_flags() | BPF_F_MMAPABLE)?;
-        } else if let Some([key_size, value_size, max_entries, flags]) = inner_array(&map) {
-            let flags = flags | BPF_F_MMAPABLE;
-            let template = Map::new(BPF_MAP_TYPE_ARRAY, key_size, value_size, max_entries, flags)
-                .map_err(|errno: Errno| libbpf_rs::Error::from_raw_os_error(errno.raw()))?;
-            map.set_inner_map_fd(template.as_fd())?;
-            templates.push(template);
-        }
-    }
-    Ok(templates)
 }
 
 /// libbpf's own name for the object; it prefixes the names of data maps, so it must have no dot.
@@ -78,14 +60,14 @@ fn take_log() -> String {
 impl Object {
     /// Opens, changes and loads `image`. Declines what libbpf or the verifier refuses, with their log.
     pub fn load(image: &ObjectImage) -> Result<Self, Stop> {
-        // Arrays with special fields cannot be made mappable, nor can the maps that hold them.
-        Self::load_with(image, Arrays::Mappable).or_else(|stop| match stop {
-            Stop::Decline(_) => Self::load_with(image, Arrays::AsWritten),
+        // Some inner maps cannot be changed so, such as those with special fields.
+        Self::load_with(image, Maps::Observable).or_else(|stop| match stop {
+            Stop::Decline(_) => Self::load_with(image, Maps::AsWritten),
             stop @ Stop::Failure(_) => Err(stop),
         })
     }
 
-    fn load_with(image: &ObjectImage, arrays: Arrays) -> Result<Self, Stop> {
+    fn load_with(image: &ObjectImage, how: Maps) -> Result<Self, Stop> {
         begin_log();
         let refused = |what: &str, error: libbpf_rs::Error| {
             let log = take_log();
@@ -99,11 +81,11 @@ impl Object {
         choose_programs(&mut open, image)?;
         set_globals(&mut open, image)?;
         open.maps_mut().for_each(|mut map| unpin(&mut map));
-        let templates = match arrays {
-            Arrays::Mappable => {
-                make_mappable(&mut open).map_err(|error| refused("cannot be changed", error))?
+        let templates = match how {
+            Maps::Observable => {
+                make_observable(&mut open).map_err(|error| refused("cannot be changed", error))?
             }
-            Arrays::AsWritten => Vec::new(),
+            Maps::AsWritten => Vec::new(),
         };
         let loaded = open.load().map_err(|error| refused("is not loaded", error))?;
         drop(templates);

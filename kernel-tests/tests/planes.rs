@@ -3,7 +3,7 @@
 mod rig;
 
 use bpftwin_conformance::case::{Global, MapValue, MapWrite};
-use rig::{LOCKED, PROBE, agreed, case, marked, plain};
+use rig::{LOCKED, ORDER, PROBE, agreed, case, marked, plain};
 
 fn write(map: &str, key: u32, value: MapValue) -> MapWrite {
     MapWrite { object: "o".into(), map: map.into(), key: key.to_le_bytes().to_vec().into(), value }
@@ -46,4 +46,18 @@ fn every_kind_of_map_and_buffer() {
 #[test]
 fn spin_locks() {
     agreed(&case(LOCKED, &[], vec![plain("count", &[0; 60]); 3]));
+}
+
+#[test]
+fn hashes_are_walked_in_the_same_order() {
+    let mut case = case(ORDER, &[], vec![plain("walk", &[0; 60]), plain("walk_inner", &[0; 60])]);
+    for key in 0..50u32 {
+        case.maps.push(write("numbers", key * 7919, bytes(key)));
+        case.maps.push(write("inner", key * 104_729, bytes(key)));
+    }
+    let kernel = agreed(&case);
+    let order = |run: usize| kernel.runs[run].maps[0].value.as_ref().expect("an array's element").to_vec();
+    assert_ne!(order(0), order(1));
+    let sorted: Vec<u8> = (0..50u32).flat_map(|key| (key * 7919).to_le_bytes()).collect();
+    assert_ne!(order(0)[..sorted.len()], sorted, "no order a test would expect by itself");
 }

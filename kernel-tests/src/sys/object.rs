@@ -9,9 +9,9 @@ pub fn unpin(map: &mut OpenMapMut<'_>) {
     assert_eq!(ret, 0, "bpf_map__set_pin_path(NULL) only frees a string");
 }
 
-/// The plain array that a map of maps holds: key size, value size, capacity and flags, for
-/// [`Map::new`](super::Map::new). `None` for any other map.
-pub fn inner_array(map: &OpenMapMut<'_>) -> Option<[u32; 4]> {
+/// What a map of maps holds: type, key size, value size, capacity and flags, for [`Map::new`](super::Map::new). `None`
+/// for any other map.
+pub fn inner_map(map: &OpenMapMut<'_>) -> Option<[u32; 5]> {
     // SAFETY: the map is open; null unless it is a map of maps whose inner maps are described.
     let inner = unsafe { libbpf_sys::bpf_map__inner_map(map.as_libbpf_object().as_ptr()) };
     if inner.is_null() {
@@ -19,13 +19,12 @@ pub fn inner_array(map: &OpenMapMut<'_>) -> Option<[u32; 4]> {
     }
     // SAFETY: the description lives as long as the object, and these calls only read it.
     unsafe {
-        (libbpf_sys::bpf_map__type(inner) == libbpf_sys::BPF_MAP_TYPE_ARRAY).then(|| {
-            [
-                libbpf_sys::bpf_map__key_size(inner),
-                libbpf_sys::bpf_map__value_size(inner),
-                libbpf_sys::bpf_map__max_entries(inner),
-                libbpf_sys::bpf_map__map_flags(inner),
-            ]
-        })
+        Some([
+            libbpf_sys::bpf_map__type(inner),
+            libbpf_sys::bpf_map__key_size(inner),
+            libbpf_sys::bpf_map__value_size(inner),
+            libbpf_sys::bpf_map__max_entries(inner),
+            libbpf_sys::bpf_map__map_flags(inner),
+        ])
     }
 }

@@ -15,6 +15,8 @@ use bpftwin_sim::uapi::Release;
 pub const PROBE: &[u8] = include_bytes!("../objects/probe.o");
 /// Arrays with spin locks.
 pub const LOCKED: &[u8] = include_bytes!("../objects/locked.o");
+/// Walks over hashes.
+pub const ORDER: &[u8] = include_bytes!("../objects/order.o");
 /// What no verifier accepts.
 pub const REJECTED: &[u8] = include_bytes!("../objects/rejected.o");
 
