@@ -19,7 +19,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 step "prebuilt objects are what their source compiles to"
 sh datapath-bpf/build.sh --check
+sh sim/tests/objects/build.sh --check
 sh kernel-tests/tests/objects/build.sh --check
+sh benches/build.sh --check
 
 step "tests without privilege"
 cargo test --locked

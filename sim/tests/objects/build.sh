@@ -1,7 +1,19 @@
 #!/bin/sh
 # Rebuilds the objects of this directory. Needs clang-19, llvm-strip-19 and libbpf-dev.
+#
+#   build.sh           rebuild what is committed
+#   build.sh --check   rebuild elsewhere and fail unless every byte is what is committed
 set -eu
 cd "$(dirname "$0")"
+if [ "${1-}" = --check ]; then
+	elsewhere=$(mktemp -d)
+	trap 'rm -rf "$elsewhere"' EXIT
+	cp -R . "$elsewhere"
+	find "$elsewhere" -name '*.o' -delete
+	sh "$elsewhere/build.sh"
+	diff -r . "$elsewhere"
+	exit
+fi
 flags="-O2 -g -mcpu=v3 -Wall -Werror -Wno-unused -fdebug-prefix-map=$PWD=. -I/usr/include/$(uname -m)-linux-gnu"
 compile() { # source output extra…
 	source=$1 output=$2
