@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bpftwin_sim::bpf::interp;
-use bpftwin_sim::bpf::load::{LoadOptions, load};
+use bpftwin_sim::bpf::load::{Kfunc, LoadOptions, Offered, load};
 use bpftwin_sim::bpf::object::Object;
 use bpftwin_sim::bpf::{FaultKind, Host, Machine};
 use bpftwin_sim::uapi::Release;
@@ -47,7 +47,9 @@ fn run(asking: &str, name: &str, kernel: Option<&str>, release: Release) -> Resu
         ..LoadOptions::default()
     };
     let mut machine = Machine::new(release, 1);
-    let loaded = load(&mut machine, &asking, &options, &|_| Ok(())).map_err(|error| error.to_string())?;
+    let loaded =
+        load(&mut machine, &asking, &options, &Offered { helper: &|_| Ok(()), kfunc: &|_| Kfunc::Absent })
+            .map_err(|error| error.to_string())?;
     let ran = interp::run(&mut machine, &mut Places, loaded.programs[name], 1000)
         .map_err(|fault| fault.to_string())?;
     Ok(ran.r0 as i64)

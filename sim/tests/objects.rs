@@ -6,9 +6,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bpftwin_sim::bpf::FaultKind;
+use bpftwin_sim::bpf::interp::run;
 use bpftwin_sim::bpf::link::link;
-use bpftwin_sim::bpf::load::{Global, HelperUse, LoadOptions, Loaded, load};
-use bpftwin_sim::bpf::machine::Machine;
+use bpftwin_sim::bpf::load::{
+    Global, HelperUse, Kfunc, KfuncLookup, KfuncUse, LoadOptions, Loaded, Offered, load,
+};
+use bpftwin_sim::bpf::machine::{Host, Machine};
 use bpftwin_sim::bpf::mem::MAP_HANDLE_BASE;
 use bpftwin_sim::bpf::object::{MapContents, Object, ObjectMap, Target};
 use bpftwin_sim::bpf::uses::Uses;
@@ -28,9 +32,15 @@ fn any_helper(_: &HelperUse<'_>) -> Result<(), String> {
     Ok(())
 }
 
+fn no_kfunc(_: &KfuncUse<'_>) -> Kfunc {
+    Kfunc::Absent
+}
+
+const ANYTHING: Offered<'static> = Offered { helper: &any_helper, kfunc: &no_kfunc };
+
 fn loaded(object: &Object, options: &LoadOptions) -> (Machine, Loaded) {
     let mut machine = Machine::new(Release::V6_18, 4);
-    let loaded = load(&mut machine, object, options, &any_helper).unwrap_or_else(|error| panic!("{error}"));
+    let loaded = load(&mut machine, object, options, &ANYTHING).unwrap_or_else(|error| panic!("{error}"));
     (machine, loaded)
 }
 
@@ -130,7 +140,12 @@ fn what_is_refused_is_told_with_place_and_advice() {
             Err(error) => error.to_string(),
             Ok(object) => {
                 let mut machine = Machine::new(Release::V6_18, 4);
-                let refused = load(&mut machine, &object, &LoadOptions::default(), &no_pid);
+                let refused = load(
+                    &mut machine,
+                    &object,
+                    &LoadOptions::default(),
+                    &Offered { helper: &no_pid, kfunc: &no_kfunc },
+                );
                 refused.map(|_| name).expect_err("the object is refused").to_string()
             }
         };
@@ -153,7 +168,7 @@ fn callers_mistakes_are_told_with_what_there_is() {
     let mut text = String::new();
     for options in table {
         let mut machine = Machine::new(Release::V6_18, 4);
-        let error = load(&mut machine, &object, &options, &any_helper).map(|_| ()).unwrap_err();
+        let error = load(&mut machine, &object, &options, &ANYTHING).map(|_| ()).unwrap_err();
         writeln!(text, "{error}\n").unwrap();
     }
     insta::assert_snapshot!(text);
@@ -290,4 +305,59 @@ fn uses_are_counted_through_every_function_reached() {
     let uses = Uses::of(&object, object.program("optional").unwrap());
     assert_eq!(uses.kfuncs.into_iter().collect::<Vec<_>>(), [("weak_function".to_owned(), true)]);
     assert_eq!(uses.variables.into_iter().collect::<Vec<_>>(), [("weak_variable".to_owned(), true)]);
+}
+
+/// A kernel with one function, `kernel_add`, whose number is 7.
+struct Adds;
+
+impl Host for Adds {
+    fn helper(&mut self, _: &mut Machine, id: u32, _: [u64; 5]) -> Result<u64, FaultKind> {
+        panic!("helper {id}")
+    }
+
+    fn kfunc(&mut self, _: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+        assert_eq!(id, 7);
+        Ok(args[0] + args[1])
+    }
+
+    fn ctx_load(&mut self, _: &mut Machine, _: u32, _: u32) -> Result<u64, FaultKind> {
+        Ok(0)
+    }
+
+    fn ctx_store(&mut self, _: &mut Machine, _: u32, _: u32, _: u64) -> Result<(), FaultKind> {
+        Ok(())
+    }
+}
+
+#[test]
+fn kernel_functions_are_found_by_name_and_called_by_number() {
+    let object = object("kfuncs.o");
+    let mut machine = Machine::new(Release::V6_18, 1);
+    let kfunc = |used: &KfuncUse<'_>| match used.kfunc {
+        "kernel_add" => Kfunc::Number(7),
+        _ => Kfunc::Absent,
+    };
+    let offered = Offered { helper: &any_helper, kfunc: &kfunc };
+    let loaded = load(&mut machine, &object, &LoadOptions::default(), &offered).unwrap();
+    assert_eq!(loaded.absent, ["kernel_gone"]);
+    let ran = run(&mut machine, &mut Adds, loaded.programs["calls"], 100).unwrap();
+    assert_eq!(ran.r0, 13, "1 + 2, and 10 more by the weak one that is there");
+}
+
+#[test]
+fn kernel_functions_that_cannot_be_called_are_refused_by_name() {
+    let object = object("kfuncs.o");
+    let refused = |kfunc: &KfuncLookup<'_>| {
+        let mut machine = Machine::new(Release::V6_18, 1);
+        let offered = Offered { helper: &any_helper, kfunc };
+        load(&mut machine, &object, &LoadOptions::default(), &offered).map(|_| ()).unwrap_err().to_string()
+    };
+    let absent = refused(&no_kfunc);
+    assert!(absent.contains("kernel function \"kernel_add\" is unknown"), "{absent}");
+    // A weak one that the kernel has is there, so that leaving it out would be a lie.
+    let weak = refused(&|used: &KfuncUse<'_>| match used.kfunc {
+        "kernel_add" => Kfunc::Number(7),
+        _ => Kfunc::Refused("is not modelled".into()),
+    });
+    assert!(weak.contains("kernel function \"kernel_gone\" is not modelled"), "{weak}");
 }

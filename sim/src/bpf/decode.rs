@@ -308,7 +308,7 @@ fn call(slot: Slot) -> Decoded {
         0 if slot.imm == BPF_FUNC_TAIL_CALL => Ok(base(Op::TailCall, slot)),
         0 => Ok(base(Op::CallHelper, slot)),
         BPF_PSEUDO_CALL => Ok(Insn { off: slot.imm, ..base(Op::CallLocal, slot) }),
-        BPF_PSEUDO_KFUNC_CALL => Err(format!("a call to a kernel function, BTF id {}", slot.imm)),
+        BPF_PSEUDO_KFUNC_CALL => Ok(base(Op::CallKfunc, slot)),
         _ => reserved("BPF_CALL"),
     }
 }

@@ -110,6 +110,8 @@ ops! {
 
     /// Calls helper `imm`.
     CallHelper,
+    /// Calls kernel function `imm`, by its number in the host's table.
+    CallKfunc,
     TailCall,
     /// Calls the function that begins `off` after the next instruction.
     CallLocal,

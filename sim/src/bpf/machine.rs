@@ -15,6 +15,13 @@ pub trait Host {
     /// (`bpf_loop`, `bpf_for_each_map_elem`) uses the engine's callback entry with itself as the host.
     fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind>;
 
+    /// Calls the kernel function with this number in the host's table: the number that the loader was given for its
+    /// name. Arguments, result and callbacks are as for [`helper`](Self::helper).
+    fn kfunc(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+        let _ = (machine, args);
+        Err(FaultKind::Instruction(format!("kernel function {id} does not exist")))
+    }
+
     /// Reads `size` bytes at `offset` of the context, zero-extended.
     fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind>;
 

@@ -1,11 +1,11 @@
 //! One kernel: a machine and what is around it.
 
 use crate::bpf::Machine;
-use crate::bpf::load::{self, LoadError, LoadOptions, Loaded};
+use crate::bpf::load::{self, LoadError, LoadOptions, Loaded, Offered};
 use crate::bpf::object::Object;
 use crate::net::env::Env;
-use crate::net::helper;
 use crate::net::network::Network;
+use crate::net::{helper, kfunc};
 use crate::uapi::Release;
 
 /// What a kernel is made as.
@@ -63,6 +63,10 @@ impl Kernel {
 
     /// Loads an object: its maps, and its programs, whose every helper has to be known for their type.
     pub fn load(&mut self, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
-        load::load(&mut self.machine, object, options, &|call| helper::check(call.prog_type, call.helper))
+        let offered = Offered {
+            helper: &|call| helper::check(call.prog_type, call.helper),
+            kfunc: &|used| kfunc::resolve(used),
+        };
+        load::load(&mut self.machine, object, options, &offered)
     }
 }

@@ -8,6 +8,7 @@
 //! | `ctx` | reads and writes of context fields |
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
+//! | [`kfunc`] | kernel functions by name |
 //! | `timer` | timers inside map values, and moving the clock |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
@@ -18,6 +19,7 @@ pub mod fib;
 pub mod flow;
 pub mod helper;
 mod kernel;
+pub mod kfunc;
 pub mod linear;
 pub mod network;
 mod run;

@@ -33,6 +33,7 @@ compile refused.bpf.c refused/no_types.o -Dno_types -g0
 compile refused.bpf.c refused/big_endian.o -Dbig_endian --target=bpfeb
 llvm-strip-19 --strip-all refused/stripped.o
 clang-19 --target=bpfel $flags -g0 -Dsection_unknown -emit-llvm -c refused.bpf.c -o refused/bitcode.o
+compile kfuncs.bpf.c kfuncs.o
 compile core.bpf.c core.o
 compile core_kernel.c core_kernel.o
 compile core_abi.bpf.c core_abi.o

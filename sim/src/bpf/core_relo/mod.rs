@@ -129,7 +129,7 @@ impl<'a> Relocator<'a> {
 }
 
 /// A name without its flavour (`bpf_core_essential_name_len`): `task_struct___old` is `task_struct`.
-fn essential(name: &str) -> &str {
+pub(super) fn essential(name: &str) -> &str {
     let flavour = |&at: &usize| {
         let bytes = name.as_bytes();
         at > 0

@@ -373,6 +373,7 @@ pub(super) fn burst<const ONE: bool>(
             | Op::LdAbs
             | Op::LdInd
             | Op::CallHelper
+            | Op::CallKfunc
             | Op::TailCall
             | Op::CallLocal
             | Op::Exit => stop!(),

@@ -78,6 +78,13 @@ fn execute<const TRACE: bool>(
                     at = Position::new(at.pc, machine.run.insns);
                     result.map(|value| regs[0] = value)
                 }
+                Op::CallKfunc => {
+                    machine.run.insns = at.executed();
+                    let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
+                    let result = host.kfunc(machine, insn.imm as u32, args);
+                    at = Position::new(at.pc, machine.run.insns);
+                    result.map(|value| regs[0] = value)
+                }
                 Op::CallLocal => push_frame(machine).map(|fp| {
                     machine.run.returns.push(Return {
                         program: prog,

@@ -85,12 +85,48 @@ pub struct HelperUse<'a> {
 /// Says whether a program may call a helper; the error says why not, in words.
 pub type HelperCheck<'a> = dyn Fn(&HelperUse<'_>) -> Result<(), String> + 'a;
 
+/// A kernel function (`__ksym`) that a program about to be loaded calls or takes the address of.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct KfuncUse<'a> {
+    /// The entry point's name.
+    pub program: &'a str,
+    /// Its type.
+    pub prog_type: ProgType,
+    /// The function's name in the kernel: the extern's without a `___flavour`.
+    pub kfunc: &'a str,
+    /// Whether it is called; else only its address is taken, as to see whether it is there.
+    pub called: bool,
+}
+
+/// What the kernel spoken as makes of a kernel function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kfunc {
+    /// It is there and may be called; the number is what [`Host::kfunc`](crate::bpf::Host::kfunc) is given.
+    Number(u32),
+    /// It does not exist: what is weak sees address 0, what is strong is refused.
+    Absent,
+    /// It exists and cannot be used, in words: not modelled, or not for such programs.
+    Refused(String),
+}
+
+/// Finds a kernel function by its name.
+pub type KfuncLookup<'a> = dyn Fn(&KfuncUse<'_>) -> Kfunc + 'a;
+
+/// What the kernel offers to the programs of an object.
+#[derive(Clone, Copy)]
+pub struct Offered<'a> {
+    /// Helpers.
+    pub helper: &'a HelperCheck<'a>,
+    /// Kernel functions.
+    pub kfunc: &'a KfuncLookup<'a>,
+}
+
 /// Loads `object` into `machine`.
 pub fn load(
     machine: &mut Machine,
     object: &Object,
     options: &LoadOptions,
-    helpers: &HelperCheck<'_>,
+    offered: &Offered<'_>,
 ) -> Result<Loaded, LoadError> {
     let programs = selected(object, options)?;
     let ids = maps::create(machine, object, options)?;
@@ -103,8 +139,15 @@ pub fn load(
     let mut relocator = object.btf.as_ref().map(|local| Relocator::new(local, kernel, extent));
     let mut loaded = Loaded::default();
     for program in programs {
-        let linked =
-            program::Linking { machine, object, helpers, maps: &ids, program, relocator: relocator.as_mut() };
+        let linked = program::Linking {
+            machine,
+            object,
+            offered,
+            kernel_types: options.kernel_types.as_deref(),
+            maps: &ids,
+            program,
+            relocator: relocator.as_mut(),
+        };
         let (image, absent) = linked.resolve(link(object, program))?;
         loaded.absent.extend(absent);
         let id = program::add(machine, program, image)?;

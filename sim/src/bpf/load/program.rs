@@ -1,6 +1,7 @@
 //! One program: every reference becomes a number.
 
-use super::{HelperCheck, HelperUse, LoadError};
+use super::{HelperUse, Kfunc, KfuncUse, LoadError, Offered};
+use crate::bpf::btf::{Btf, Kind};
 use crate::bpf::core_relo::{self, BAD_RELO, Relocator};
 use crate::bpf::link::Linked;
 use crate::bpf::machine::{Machine, ProgId};
@@ -8,17 +9,25 @@ use crate::bpf::map::{MapId, TailCallee};
 use crate::bpf::object::functions::{CALL, immediate, opcode, source};
 use crate::bpf::object::{ExternKind, Object, ProgramSpec, Relocation, Target};
 use crate::bpf::program::{Image, Program};
+use crate::uapi::insn::BPF_PSEUDO_KFUNC_CALL;
 use crate::uapi::{MapType, ProgType};
 
 /// The immediate of a call to a weak kernel function that is not there (`POISON_CALL_KFUNC_BASE`, libbpf.c), plus the
 /// extern's number. Programs guard such calls; one that is reached is a fault.
 const POISON_CALL_KFUNC_BASE: i32 = 2_002_000_000;
 
+/// Where kernel functions seem to lie: an address that is not 0 and holds no byte of the guest.
+const fn kfunc_addr(number: u32) -> u64 {
+    0xffff_ffff_8100_0000 + number as u64 * 16
+}
+
 /// What a program is resolved against.
 pub(super) struct Linking<'a, 'b> {
     pub machine: &'a mut Machine,
     pub object: &'a Object,
-    pub helpers: &'a HelperCheck<'a>,
+    pub offered: &'a Offered<'a>,
+    /// All types of the kernel spoken as, if they are known.
+    pub kernel_types: Option<&'a Btf>,
     /// The object's maps, in its order.
     pub maps: &'a [MapId],
     pub program: &'a ProgramSpec,
@@ -91,18 +100,16 @@ impl Linking<'_, '_> {
                 linked.set_address(slot, address);
             }
             Target::ExternCall(index) => {
-                let declared = &self.object.externs[index];
-                if !declared.weak {
-                    return Err(format!(
-                        "kernel function \"{}\" is not modelled by the simulator",
-                        declared.name
-                    ));
-                }
-                absent.push(declared.name.clone());
-                let slot_value = &mut linked.slots[slot as usize];
-                // Not a call between functions any more: no source register.
-                *slot_value &= !0xf000;
-                linked.set_immediate(slot, POISON_CALL_KFUNC_BASE + index as i32);
+                let Some(number) = self.kfunc(index, true)? else {
+                    absent.push(self.object.externs[index].name.clone());
+                    // Not a call between functions any more: no source register.
+                    linked.slots[slot as usize] &= !0xf000;
+                    linked.set_immediate(slot, POISON_CALL_KFUNC_BASE + index as i32);
+                    return Ok(());
+                };
+                let insn = &mut linked.slots[slot as usize];
+                *insn = *insn & !0xf000 | u64::from(BPF_PSEUDO_KFUNC_CALL) << 12;
+                linked.set_immediate(slot, number as i32);
             }
         }
         Ok(())
@@ -130,17 +137,48 @@ impl Linking<'_, '_> {
                 maps.push(self.maps[map]);
                 self.value_address(map, offset)
             }
-            ExternKind::Variable { .. } | ExternKind::Kfunc if declared.weak => {
-                absent.push(declared.name.clone());
-                Ok(0)
-            }
             ExternKind::Variable { .. } => {
+                let known = |kind: &Kind| matches!(kind, Kind::Var { .. });
+                if declared.weak && !self.kernel_has(&declared.name, known) {
+                    absent.push(declared.name.clone());
+                    return Ok(0);
+                }
                 Err(format!("kernel variable \"{}\" is not modelled by the simulator", declared.name))
             }
             ExternKind::Kfunc => {
-                Err(format!("kernel function \"{}\" is not modelled by the simulator", declared.name))
+                let number = self.kfunc(index, false)?;
+                if number.is_none() {
+                    absent.push(declared.name.clone());
+                }
+                Ok(number.map_or(0, kfunc_addr))
             }
         }
+    }
+
+    /// The number of the kernel function that extern `index` declares; `None` for a weak one that the kernel has not
+    /// (`bpf_object__resolve_ksym_func_btf_id`, libbpf.c).
+    fn kfunc(&self, index: usize, called: bool) -> Result<Option<u32>, String> {
+        let declared = &self.object.externs[index];
+        let name = core_relo::essential(&declared.name);
+        let program = &self.program.name;
+        let used = KfuncUse { program, prog_type: self.program.prog_type, kfunc: name, called };
+        match (self.offered.kfunc)(&used) {
+            Kfunc::Number(number) => Ok(Some(number)),
+            Kfunc::Refused(why) => Err(format!("kernel function \"{name}\" {why}")),
+            Kfunc::Absent if self.kernel_has(name, |kind| matches!(kind, Kind::Func { .. })) => {
+                Err(format!("kernel function \"{name}\" is not modelled by the simulator"))
+            }
+            Kfunc::Absent if declared.weak => Ok(None),
+            Kfunc::Absent => Err(format!(
+                "kernel function \"{name}\" is unknown to the simulator; declare it __weak if the program can do \
+                 without"
+            )),
+        }
+    }
+
+    /// Whether the kernel's types are known and name such a thing.
+    fn kernel_has(&self, name: &str, wanted: impl Fn(&Kind) -> bool) -> bool {
+        self.kernel_types.is_some_and(|kernel| kernel.find(name, wanted).is_some())
     }
 
     fn relocate_core(&mut self, linked: &mut Linked) -> Result<(), LoadError> {
@@ -173,7 +211,7 @@ impl Linking<'_, '_> {
                 slot,
                 line: linked.line_of(slot),
             };
-            (self.helpers)(&used).map_err(|what| self.error(linked, slot, what))?;
+            (self.offered.helper)(&used).map_err(|what| self.error(linked, slot, what))?;
         }
         Ok(())
     }
