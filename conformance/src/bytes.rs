@@ -15,18 +15,16 @@ impl Bytes {
         if !text.len().is_multiple_of(2) {
             return Err(format!("{} hexadecimal digits: an odd number", text.len()));
         }
-        let digit = |at: usize| {
-            let c = text.as_bytes()[at];
-            (c as char)
-                .to_digit(16)
-                .map(|d| d as u8)
-                .ok_or_else(|| format!("not a hexadecimal digit at {at}"))
+        let digit = |at: usize, c: u8| match c {
+            b'0'..=b'9' => Ok(c - b'0'),
+            b'a'..=b'f' => Ok(c - b'a' + 10),
+            b'A'..=b'F' => Ok(c - b'A' + 10),
+            _ => Err(format!("not a hexadecimal digit at {at}")),
         };
-        (0..text.len())
-            .step_by(2)
-            .map(|at| Ok(digit(at)? << 4 | digit(at + 1)?))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let (pairs, _) = text.as_bytes().as_chunks::<2>();
+        let byte =
+            |(at, [high, low]): (usize, &[u8; 2])| Ok(digit(2 * at, *high)? << 4 | digit(2 * at + 1, *low)?);
+        pairs.iter().enumerate().map(byte).collect::<Result<_, String>>().map(Self)
     }
 }
 
@@ -59,11 +57,11 @@ impl fmt::Debug for Bytes {
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let hex = self
-            .0
-            .iter()
-            .flat_map(|b| [DIGITS[(b >> 4) as usize] as char, DIGITS[(b & 15) as usize] as char]);
-        serializer.serialize_str(&hex.collect::<String>())
+        let mut hex = Vec::with_capacity(2 * self.0.len());
+        for byte in &self.0 {
+            hex.extend([DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
+        }
+        serializer.serialize_str(std::str::from_utf8(&hex).expect("digits are ASCII"))
     }
 }
 

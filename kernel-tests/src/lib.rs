@@ -11,5 +11,6 @@ mod object;
 mod observable;
 pub mod plane;
 pub mod privilege;
+pub mod probe;
 mod records;
 pub mod sys;

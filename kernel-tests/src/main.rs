@@ -1,6 +1,6 @@
 //! `bpftwin-kernel`: cases as JSON on standard input, what this kernel does with them as JSON lines on standard output.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
 use bpftwin_conformance::case::Case;
@@ -8,15 +8,18 @@ use bpftwin_conformance::observation::Event;
 use bpftwin_kernel_tests::failure::Failure;
 use bpftwin_kernel_tests::plane::Plane;
 use bpftwin_kernel_tests::privilege;
+use bpftwin_kernel_tests::probe::Prober;
 
 const HELP: &str = "\
 Runs BPF programs on this machine's kernel with BPF_PROG_TEST_RUN.
 
-Usage: bpftwin-kernel [--check | --help | --version]
+Usage: bpftwin-kernel [--probe | --check | --help | --version]
 
 Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
 begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what normally speaks to it.
 
+  --probe    read probes instead of cases, one a line, and answer each with one line, after a line of begin; `bpftwin
+             fuzz` speaks so
   --check    say whether this machine can be asked, and stop
   --help     this text
   --version  the version
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => answer_all(),
+        ["--probe"] => answer_probes(),
         ["--check"] => check(),
         ["--help" | "-h"] => write_out(HELP),
         ["--version" | "-V"] => write_out(concat!("bpftwin-kernel ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -63,6 +67,27 @@ fn check() -> Result<(), Failure> {
     let plane = Plane::new()?;
     let line = serde_json::to_string(&Event::Begin(plane.begin().clone())).map_err(broken_output)?;
     write_out(&(line + "\n"))
+}
+
+fn answer_probes() -> Result<(), Failure> {
+    privilege::check()?;
+    let plane = Plane::new()?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut say = |line: serde_json::Result<String>| {
+        let line = line.map_err(broken_output)?;
+        out.write_all(line.as_bytes()).map_err(broken_output)?;
+        out.write_all(b"\n").map_err(broken_output)?;
+        out.flush().map_err(broken_output)
+    };
+    say(serde_json::to_string(&Event::Begin(plane.begin().clone())))?;
+    let mut prober = Prober::default();
+    for (index, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.map_err(|error| Failure::Case(format!("standard input, probe {index}: {error}")))?;
+        let probe = serde_json::from_str(&line)
+            .map_err(|error| Failure::Case(format!("standard input, probe {index}: {error}")))?;
+        say(serde_json::to_string(&prober.run(&probe)?))?;
+    }
+    Ok(())
 }
 
 fn answer_all() -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bpftwin_conformance::fuzz::instructions::Level;
 use bpftwin_conformance::ledger::Date;
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::uapi::Release;
@@ -64,6 +65,8 @@ pub enum Verb {
     Record(Record),
     /// What an object file holds, and whether the simulator has all it needs
     Objects(Objects),
+    /// Random programs on the simulator and on a kernel, until they differ
+    Fuzz(Fuzz),
     /// What this machine can do, and why not
     Doctor,
     /// The JSON Schema of scenario files, for editors
@@ -116,6 +119,53 @@ pub struct Objects {
     /// An object file, or `datapath:NAME`
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     pub file: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Fuzz {
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(subcommand)]
+    pub mode: FuzzMode,
+}
+
+#[derive(Args, Debug)]
+pub struct Limits {
+    /// Where the random numbers begin: the same seed, the same cases
+    #[arg(long, global = true, default_value_t = 1)]
+    pub seed: u64,
+    /// The first case
+    #[arg(long, global = true, default_value_t = 0, value_name = "INDEX")]
+    pub first: u64,
+    /// How many cases
+    #[arg(long, global = true, default_value_t = 10_000)]
+    pub count: u64,
+    /// Stop after this many seconds
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub time: Option<u64>,
+    /// Stop after this many differences
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pub differences: u64,
+    /// Where cases that differ are written
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum FuzzMode {
+    /// Random programs the verifier accepts: registers, stack and memory at their end
+    Programs {
+        /// One ISA level; all four in turn if not given
+        #[arg(long, value_name = "v1|v2|v3|v4", value_parser = level)]
+        level: Option<Level>,
+    },
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    Level::ALL
+        .into_iter()
+        .find(|level| level.name() == text)
+        .ok_or_else(|| "there are: v1, v2, v3, v4".into())
 }
 
 #[derive(Args, Debug)]

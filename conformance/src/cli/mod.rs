@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod doctor;
+mod fuzz;
 mod mistakes;
 mod new;
 mod objects;
@@ -123,6 +124,7 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
         }
         Verb::Record(record) => record::record(terminal, record),
         Verb::Objects(objects) => objects::objects(terminal, objects),
+        Verb::Fuzz(arguments) => fuzz::fuzz(terminal, arguments),
         Verb::Doctor => doctor::doctor(terminal),
         Verb::Schema => {
             let schema = serde_json::to_string_pretty(&bpftwin_conformance::scenario::schema());

@@ -1,6 +1,7 @@
 //! Where a case runs.
 
 pub mod kernel;
+pub mod probe;
 pub mod sim;
 mod sim_network;
 
