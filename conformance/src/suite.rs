@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::uapi::Release;
 
 use crate::check::{Checked, check};
@@ -42,10 +43,19 @@ pub struct Settings {
     pub planes: Vec<PlaneName>,
     /// The kernel the simulator speaks as; `None`: the one compared with, or the newest.
     pub as_kernel: Option<Release>,
+    /// What runs programs in the simulator.
+    pub engine: Engine,
     /// Known differences.
     pub ledger: Ledger,
     /// For the ledger's dates.
     pub today: Date,
+}
+
+impl Settings {
+    /// Whether the simulator is one of the planes.
+    pub fn simulates(&self) -> bool {
+        self.planes.contains(&PlaneName::Sim)
+    }
 }
 
 /// A scenario to run.
@@ -212,7 +222,11 @@ pub fn run(item: &Item, settings: &Settings) -> CaseReport {
 
 /// Runs the planes: the kernel first, since it says what the simulator is to describe.
 fn observe(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) -> Result<(), Status> {
-    let mut sim = SimPlane { release: settings.as_kernel.unwrap_or_default(), ..SimPlane::default() };
+    let mut sim = SimPlane {
+        release: settings.as_kernel.unwrap_or_default(),
+        engine: settings.engine,
+        ..SimPlane::default()
+    };
     if settings.planes.contains(&PlaneName::ProgRun) {
         let kernel = KernelPlane::find().map_err(Status::Unavailable)?;
         let seen = ask(&kernel, resolved)?;
@@ -228,7 +242,7 @@ fn observe(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) ->
         (sim.nr_cpus, sim.cpu) = (seen.begin.nr_cpus, seen.begin.cpu);
         report.planes.push(PlaneResult { plane: kernel.name(), checked: check(resolved, &seen), seen });
     }
-    if settings.planes.contains(&PlaneName::Sim) {
+    if settings.simulates() {
         let seen = ask(&sim, resolved)?;
         let result = PlaneResult { plane: sim.name(), checked: check(resolved, &seen), seen };
         report.planes.insert(0, result);
@@ -287,7 +301,12 @@ fn confirm(resolved: &Resolved, item: &Item, settings: &Settings, report: &mut C
                 continue;
             }
         };
-        let sim = SimPlane { release: *release, nr_cpus: golden.begin.nr_cpus, cpu: golden.begin.cpu };
+        let sim = SimPlane {
+            release: *release,
+            nr_cpus: golden.begin.nr_cpus,
+            cpu: golden.begin.cpu,
+            engine: settings.engine,
+        };
         // What ran already as this kernel need not run again.
         let ran = report.planes.first().map(|plane| &plane.seen).filter(|seen| sim.describes(seen)).cloned();
         let seen = match ran.map_or_else(|| ask(&sim, resolved), Ok) {
@@ -331,6 +350,7 @@ fn explain(resolved: &Resolved, report: &mut CaseReport) {
         release: begin.kernel.parse().unwrap_or_default(),
         nr_cpus: begin.nr_cpus,
         cpu: begin.cpu,
+        ..SimPlane::default()
     };
     for (run, lines) in sim.last_lines(&resolved.case, &runs) {
         if let Some(seen) = plane.seen.runs.get_mut(run) {

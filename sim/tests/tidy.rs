@@ -76,6 +76,17 @@ fn the_floor_rule_sees_a_breach() {
 }
 
 #[test]
+fn one_module_knows_the_crate_rbpf() {
+    let names_it = |text: &str| {
+        let text = text.replace("super::rbpf::", "").replace("bpf::rbpf::", "");
+        text.contains("::rbpf::") || text.contains("use rbpf::") || text.contains("EbpfVm")
+    };
+    let naming: Vec<String> =
+        code().into_iter().filter(|(_, text)| names_it(text)).map(|(name, _)| name).collect();
+    assert_eq!(naming, ["bpf/rbpf.rs"], "only there is known what rbpf gets wrong");
+}
+
+#[test]
 fn nothing_reaches_outside() {
     let banned = [
         ("std::fs", "the simulator does no I/O"),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use bpftwin_conformance::fuzz::instructions::Level;
 use bpftwin_conformance::ledger::Date;
 use bpftwin_conformance::suite::PlaneName;
+use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::uapi::Release;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 const AFTER: &str = "\
@@ -93,6 +95,9 @@ pub struct Selection {
     /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
     #[arg(long, value_name = "6.1|6.12|6.18")]
     pub as_kernel: Option<Release>,
+    /// What runs programs in the simulator; `rbpf` declines what that crate gets wrong
+    #[arg(long, value_name = "ENGINE", default_value_t, value_parser = engine())]
+    pub engine: Engine,
     /// How many scenarios run at a time; all processors if not given
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -188,6 +193,12 @@ pub struct New {
     /// A capture whose packets run through it
     #[arg(long, value_hint = ValueHint::FilePath)]
     pub pcap: Option<String>,
+}
+
+/// The names of the engines, for help and completion too.
+fn engine() -> impl TypedValueParser<Value = Engine> {
+    let names = Engine::ALL.iter().map(|engine| engine.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("one of the names"))
 }
 
 fn plane(text: &str) -> Result<PlaneName, String> {

@@ -66,7 +66,7 @@ fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, St
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Date::from_unix_days(since.as_secs() / 86_400)
     });
-    Ok(Settings { planes, as_kernel: selection.as_kernel, ledger, today })
+    Ok(Settings { planes, as_kernel: selection.as_kernel, engine: selection.engine, ledger, today })
 }
 
 /// Runs every scenario, several at a time, and reports them in order as soon as they are done.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bpftwin_sim::bpf::Engine;
+use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
@@ -30,11 +32,13 @@ pub struct SimPlane {
     pub nr_cpus: u32,
     /// The CPU programs run on.
     pub cpu: u32,
+    /// What runs programs.
+    pub engine: Engine,
 }
 
 impl Default for SimPlane {
     fn default() -> Self {
-        Self { release: Release::default(), nr_cpus: 2, cpu: 0 }
+        Self { release: Release::default(), nr_cpus: 2, cpu: 0, engine: Engine::default() }
     }
 }
 
@@ -73,6 +77,18 @@ impl SimPlane {
 const LAST_LINES: usize = 4;
 
 impl SimPlane {
+    /// How many instructions each run of the case executes.
+    pub fn instructions(&self, case: &Case) -> Result<Vec<u64>, String> {
+        let mut simulation = Simulation::start(self, case)?;
+        let mut counts = Vec::with_capacity(case.runs.len());
+        for run in &case.runs {
+            let before = simulation.kernel.machine.executed;
+            simulation.run(run)?;
+            counts.push(simulation.kernel.machine.executed - before);
+        }
+        Ok(counts)
+    }
+
     /// The last C lines of each of these runs, in the order they ran: the case is run once more, and these runs are
     /// looked at instruction by instruction. Empty for a run whose program has no line information.
     pub fn last_lines(&self, case: &Case, runs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<String>> {
@@ -120,6 +136,7 @@ impl<'a> Simulation<'a> {
             release: plane.release,
             cpu: plane.cpu,
             nr_cpus: plane.nr_cpus,
+            engine: plane.engine,
             network: network_of(&case.network)?,
             ..Config::default()
         };
@@ -238,6 +255,7 @@ impl<'a> Simulation<'a> {
         Ok(match self.kernel.prog_test_run(prog, &test) {
             Ok(Ok(out)) => Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() },
             Ok(Err(errno)) => Outcome::Errno(errno.raw()),
+            Err(fault) if declined(&fault) => return Err(format!("program {}: {fault}", fault.program)),
             Err(fault) => {
                 let regs: Vec<String> =
                     fault.regs.iter().enumerate().map(|(i, r)| format!("r{i}={r:#x}")).collect();
@@ -311,6 +329,11 @@ impl<'a> Simulation<'a> {
         }
         end
     }
+}
+
+/// Whether the engine declines, which says nothing about the program.
+fn declined(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::Declined { .. })
 }
 
 /// The maps and where their operations happen.

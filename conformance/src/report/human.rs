@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bpftwin_sim::bpf::Engine;
 use owo_colors::{OwoColorize, Style};
 
 use super::{Summary, details, reason};
@@ -43,9 +44,10 @@ pub fn banner(settings: &Settings, scenarios: usize, look: Look) -> String {
         Some(release) => format!(", as kernel {release}"),
         None => String::new(),
     };
+    let engine = if settings.simulates() { format!(", engine {}", settings.engine) } else { String::new() };
     let plane = if planes.len() == 1 { "plane" } else { "planes" };
     format!(
-        "{} {} scenarios on {plane} {}{speaks}\n",
+        "{} {} scenarios on {plane} {}{speaks}{engine}\n",
         look.paint(&format!("{:>12}", "Running"), Style::new().green().bold()),
         scenarios,
         planes.join(", ")
@@ -128,7 +130,11 @@ pub fn failure(report: &CaseReport, settings: &Settings, look: Look) -> String {
 pub fn reproduce(report: &CaseReport, settings: &Settings) -> String {
     let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
     let speaks = settings.as_kernel.map(|release| format!(" --as-kernel {release}")).unwrap_or_default();
-    format!("bpftwin run --plane {}{speaks} -v {}", planes.join(","), quoted(&report.file))
+    let engine = match settings.engine {
+        engine if settings.simulates() && engine != Engine::default() => format!(" --engine {engine}"),
+        _ => String::new(),
+    };
+    format!("bpftwin run --plane {}{speaks}{engine} -v {}", planes.join(","), quoted(&report.file))
 }
 
 fn quoted(text: &str) -> String {

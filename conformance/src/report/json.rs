@@ -21,6 +21,8 @@ enum Line<'a> {
         planes: Vec<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         as_kernel: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        engine: Option<&'static str>,
     },
     Scenario {
         v: u32,
@@ -107,7 +109,8 @@ fn write(line: &Line<'_>) -> String {
 pub fn begin(settings: &Settings, scenarios: usize) -> String {
     let planes = settings.planes.iter().map(|plane| plane.text()).collect();
     let as_kernel = settings.as_kernel.map(bpftwin_sim::uapi::Release::name);
-    write(&Line::Suite { v: VERSION, scenarios, planes, as_kernel })
+    let engine = settings.simulates().then(|| settings.engine.name());
+    write(&Line::Suite { v: VERSION, scenarios, planes, as_kernel, engine })
 }
 
 /// A scenario: its mistakes, failures and differences, then itself.

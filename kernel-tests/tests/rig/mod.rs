@@ -132,7 +132,8 @@ pub fn agreed(case: &Case) -> Observation {
 /// Runs `case` on the simulator that speaks as the kernel which saw `kernel`.
 pub fn compare(case: &Case, kernel: &Observation) {
     let release = Release::of_uname(&kernel.begin.kernel).expect("a described kernel");
-    let plane = SimPlane { release, nr_cpus: kernel.begin.nr_cpus, cpu: kernel.begin.cpu };
+    let plane =
+        SimPlane { release, nr_cpus: kernel.begin.nr_cpus, cpu: kernel.begin.cpu, ..SimPlane::default() };
     let sim = match plane.run(case).expect("it is in this process") {
         Report::Seen(sim) => *sim,
         Report::Declined(decline) => panic!("the simulator declines: {}", decline.reason),

@@ -1,5 +1,6 @@
 //! What the verifier should have prevented.
 
+use super::engine::Engine;
 use super::mem::{BadAccess, ObjectKind};
 
 /// What went wrong, before it is known where.
@@ -35,6 +36,16 @@ pub enum FaultKind {
     Fuel,
     /// A lock, a reference or a record still held when the program ended, or the like; says which.
     Unreleased(String),
+    /// Nothing the program did: the engine asked for does not run this instruction, and says so before the program
+    /// that holds it begins.
+    Declined {
+        /// The engine.
+        engine: Engine,
+        /// The instruction.
+        what: String,
+        /// Why.
+        why: &'static str,
+    },
     /// A fault inside a callback, already located.
     Located(Box<Fault>),
 }
@@ -88,6 +99,7 @@ impl std::fmt::Display for FaultKind {
             Self::CallDepth => f.write_str("more than 8 nested calls"),
             Self::Fuel => f.write_str("the instruction budget is used up"),
             Self::Unreleased(what) => f.write_str(what),
+            Self::Declined { engine, what, why } => write!(f, "engine {engine} declines `{what}`: {why}"),
             Self::Located(fault) => write!(f, "{fault}"),
         }
     }

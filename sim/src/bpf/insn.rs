@@ -1,5 +1,7 @@
 //! The decoded instruction: what engines execute.
 
+use std::fmt;
+
 /// One instruction, 16 bytes, fully resolved. Which fields mean something is said at each [`Op`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Insn {
@@ -16,6 +18,21 @@ pub struct Insn {
 }
 
 const _: () = assert!(size_of::<Insn>() == 16);
+
+/// The operation's name and what it works on, for messages: `sdiv64 r1, -3`.
+impl fmt::Display for Insn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{:?}", self.op);
+        let (dst, src) = (self.dst as u8, self.src as u8);
+        if let Some(operation) = name.strip_suffix("Imm") {
+            return write!(f, "{} r{dst}, {}", operation.to_lowercase(), self.imm as i64);
+        }
+        match name.strip_suffix("Reg") {
+            Some(operation) => write!(f, "{} r{dst}, r{src}", operation.to_lowercase()),
+            None => f.write_str(&name.to_lowercase()),
+        }
+    }
+}
 
 /// A register. A type of its own so that indexing with it needs no bounds check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,9 @@
 //! The machine one kernel's programs run on, and what it asks of the floor above.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::bpf::engine::Engine;
 use crate::bpf::fault::FaultKind;
 use crate::bpf::map::{MapCtx, Maps};
 use crate::bpf::mem::Memory;
@@ -12,7 +14,7 @@ pub trait Host {
     /// Calls helper `id` with `r1..r5`; the result goes to `r0`.
     ///
     /// `bpf_tail_call` never comes here: the engine does it. A helper that calls back into the program
-    /// (`bpf_loop`, `bpf_for_each_map_elem`) uses the engine's callback entry with itself as the host.
+    /// (`bpf_loop`, `bpf_for_each_map_elem`) uses [`engine::call`](super::engine::call) with itself as the host.
     fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind>;
 
     /// Calls the kernel function with this number in the host's table: the number that the loader was given for its
@@ -89,7 +91,12 @@ pub struct Machine {
     /// Called before every instruction. Whether there is one is looked at when a program or callback begins, so that
     /// none costs nothing.
     pub trace: Option<Tracer>,
+    /// What runs programs.
+    pub engine: Engine,
+    /// Instructions executed by runs that have ended without a fault, whichever engine it was.
+    pub executed: u64,
     pub(super) run: super::interp::Run,
+    pub(super) lowered: BTreeMap<ProgId, Rc<super::rbpf::Lowered>>,
 }
 
 /// See [`Machine::trace`].
@@ -107,7 +114,10 @@ impl Machine {
             nr_cpus,
             devices: Vec::new(),
             trace: None,
+            engine: Engine::default(),
+            executed: 0,
             run: super::interp::Run::default(),
+            lowered: BTreeMap::new(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! One kernel: a machine and what is around it.
 
-use crate::bpf::Machine;
 use crate::bpf::load::{self, LoadError, LoadOptions, Loaded, Offered};
 use crate::bpf::object::Object;
+use crate::bpf::{Engine, Machine};
 use crate::net::env::Env;
 use crate::net::network::Network;
 use crate::net::{helper, kfunc};
@@ -21,6 +21,8 @@ pub struct Config {
     pub seed: u64,
     /// Instructions one run of a program may take.
     pub fuel: u64,
+    /// What runs programs.
+    pub engine: Engine,
     /// What is around.
     pub network: Network,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             nr_cpus: 1,
             seed: 0,
             fuel: DEFAULT_FUEL,
+            engine: Engine::default(),
             network: Network::default(),
         }
     }
@@ -56,6 +59,7 @@ impl Kernel {
     pub fn new(config: &Config) -> Self {
         let mut machine = Machine::new(config.release, config.nr_cpus);
         machine.cpu = config.cpu;
+        machine.engine = config.engine;
         let env = Env::new(&config.network, config.seed);
         machine.devices = env.devices.iter().map(|device| device.ifindex).collect();
         Self { machine, env, fuel: config.fuel }

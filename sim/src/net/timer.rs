@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bpf::machine::ProgId;
 use crate::bpf::map::{MapId, Maps};
 use crate::bpf::mem::{Access, ObjectKind};
-use crate::bpf::{Addr, Fault, interp};
+use crate::bpf::{Addr, Fault, engine};
 use crate::net::kernel::Kernel;
 use crate::net::run::{Packet, Run};
 use crate::net::skb::SkBuff;
@@ -119,7 +119,7 @@ impl Kernel {
         let packet = Packet::Skb(Box::new(SkBuff::new(&mut self.machine.mem, &[])));
         let mut run = Run { env: &mut self.env, packet, prog_type, attach_type, lock: None };
         let args = [map.handle(), key, value, 0, 0];
-        let ran = interp::run_function(&mut self.machine, &mut run, prog, callback, args, self.fuel);
+        let ran = engine::run_function(&mut self.machine, &mut run, prog, callback, args, self.fuel);
         self.env.timers.running = None;
         if key != 0 {
             self.machine.mem.free(key);

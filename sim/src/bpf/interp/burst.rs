@@ -8,14 +8,14 @@ use crate::bpf::insn::{Insn, Op};
 use crate::bpf::mem::Memory;
 
 /// Registers `r0` to `r10`.
-pub(super) type Regs = [u64; 11];
+pub(in crate::bpf) type Regs = [u64; 11];
 
 /// Where execution stands.
 ///
 /// Instructions are counted where control leaves a straight line: `pc - origin` is the number executed so far, and
 /// whatever moves `pc` by a distance moves `origin` by the same.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Position {
+pub(in crate::bpf) struct Position {
     /// Index of the next instruction.
     pub pc: usize,
     /// See above; wraps around.

@@ -1,11 +1,12 @@
 //! Calls, returns and whatever else reaches beyond registers and memory, between bursts of plain instructions.
 
 use super::burst::{Position, Regs, burst};
-use super::{Return, Run, Step, access, atomic, locate, program_of, push_frame, tail};
+use super::{Plain, Return, Run, Step, access, atomic, locate, program_of, push_frame, tail};
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::insn::Op;
 use crate::bpf::machine::{Host, Machine, ProgId};
 use crate::bpf::mem::CTX_BASE;
+use crate::bpf::rbpf;
 use crate::uapi::Release;
 use crate::uapi::insn::BPF_MAX_LOOPS;
 
@@ -17,10 +18,10 @@ pub(super) fn enter(
     pc: usize,
     args: [u64; 5],
 ) -> Result<u64, Box<Fault>> {
-    if machine.trace.is_some() {
-        execute::<true>(machine, host, prog, pc, args)
-    } else {
-        execute::<false>(machine, host, prog, pc, args)
+    match (machine.trace.is_some(), machine.run.plain) {
+        (true, _) => execute::<true, false>(machine, host, prog, pc, args),
+        (false, Plain::Burst) => execute::<false, false>(machine, host, prog, pc, args),
+        (false, Plain::Rbpf) => execute::<false, true>(machine, host, prog, pc, args),
     }
 }
 
@@ -34,7 +35,7 @@ fn trace(machine: &mut Machine, prog: ProgId, index: usize, regs: &Regs) {
 }
 
 /// The budget is looked at wherever code could run on without end: at jumps back, and at whatever is done here.
-fn execute<const TRACE: bool>(
+fn execute<const TRACE: bool, const RBPF: bool>(
     machine: &mut Machine,
     host: &mut dyn Host,
     mut prog: ProgId,
@@ -55,12 +56,21 @@ fn execute<const TRACE: bool>(
         machine.run.program = Some(prog);
         let code = program.code();
         let hot = if TRACE { code } else { program.fused() };
+        let lowered = match RBPF.then(|| rbpf::lowered(machine, prog)).transpose() {
+            Ok(lowered) => lowered,
+            Err(declined) => return Err(locate(&program, declined.index, regs, declined.kind(&program))),
+        };
         let kind = loop {
             let before = at.executed();
             if TRACE {
                 trace(machine, prog, at.pc, &regs);
             }
-            at = burst::<TRACE>(hot, &mut machine.mem, &mut regs, at, machine.run.fuel);
+            at = match &lowered {
+                Some(lowered) if RBPF => {
+                    lowered.burst(code, &mut machine.mem, &mut regs, at, machine.run.fuel)
+                }
+                _ => burst::<TRACE>(hot, &mut machine.mem, &mut regs, at, machine.run.fuel),
+            };
             if TRACE && at.executed() != before {
                 continue;
             }

@@ -10,6 +10,8 @@ mod burst;
 mod dispatch;
 mod tail;
 
+pub(super) use burst::{Position, Regs};
+
 use std::rc::Rc;
 
 use crate::bpf::fault::{Fault, FaultKind};
@@ -52,10 +54,21 @@ struct Return {
     program_frame: u32,
 }
 
+/// What executes the instructions between calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Plain {
+    /// The hot loop.
+    #[default]
+    Burst,
+    /// The crate rbpf.
+    Rbpf,
+}
+
 /// The state of one run that callbacks and tail calls share.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     program: Option<ProgId>,
+    plain: Plain,
     fuel: u64,
     insns: u64,
     /// Frames of guest memory that belong to runs below this one.
@@ -71,7 +84,18 @@ pub(super) struct Run {
 ///
 /// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
 pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
-    begin(machine, host, prog, 0, [CTX_BASE, 0, 0, 0, 0], fuel)
+    run_with(Plain::Burst, machine, host, prog, fuel)
+}
+
+/// [`run`], what is between calls being left to `plain`.
+pub(super) fn run_with(
+    plain: Plain,
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    fuel: u64,
+) -> Result<Ran, Box<Fault>> {
+    begin(plain, machine, host, prog, 0, [CTX_BASE, 0, 0, 0, 0], fuel)
 }
 
 /// Runs the function at `func` of `prog` by itself: what a timer does after the program that armed it has ended.
@@ -83,8 +107,21 @@ pub fn run_function(
     args: [u64; 5],
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
+    run_function_with(Plain::Burst, machine, host, prog, func, args, fuel)
+}
+
+/// [`run_function`], what is between calls being left to `plain`.
+pub(super) fn run_function_with(
+    plain: Plain,
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    func: Addr,
+    args: [u64; 5],
+    fuel: u64,
+) -> Result<Ran, Box<Fault>> {
     match entry(&machine.programs[prog.0 as usize], func) {
-        Ok(pc) => begin(machine, host, prog, pc, args, fuel),
+        Ok(pc) => begin(plain, machine, host, prog, pc, args, fuel),
         Err(kind) => Err(locate(&machine.programs[prog.0 as usize], 0, [0; 11], kind)),
     }
 }
@@ -117,6 +154,7 @@ pub fn call(
 }
 
 fn begin(
+    plain: Plain,
     machine: &mut Machine,
     host: &mut dyn Host,
     prog: ProgId,
@@ -125,7 +163,7 @@ fn begin(
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
     let first_frame = machine.mem.frames();
-    let fresh = Run { fuel, first_frame, program_frame: first_frame, ..Run::default() };
+    let fresh = Run { plain, fuel, first_frame, program_frame: first_frame, ..Run::default() };
     let outer = std::mem::replace(&mut machine.run, fresh);
     let result = dispatch::enter(machine, host, prog, pc, args);
     let run = std::mem::replace(&mut machine.run, outer);

@@ -2,7 +2,7 @@
 
 use super::{Arg, BASE, Call, Failure, Helper, Ret};
 use crate::bpf::map::{MapId, SpecialKind};
-use crate::bpf::{Addr, interp};
+use crate::bpf::{Addr, engine};
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, MapType};
 
@@ -48,7 +48,7 @@ fn init(call: &mut Call<'_, '_>) -> Ret {
 
 fn set_callback(call: &mut Call<'_, '_>) -> Ret {
     let (_, value) = call.timer()?;
-    let prog = interp::running(call.machine).expect("a helper has a running program");
+    let prog = engine::running(call.machine).expect("a helper has a running program");
     call.run.env.timers.set_callback(value, prog, call.args[1])?;
     Ok(0)
 }

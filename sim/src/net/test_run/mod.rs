@@ -9,7 +9,7 @@ mod tests;
 mod xdp;
 
 use crate::bpf::Fault;
-use crate::bpf::interp;
+use crate::bpf::engine;
 use crate::bpf::machine::ProgId;
 use crate::net::env::Env;
 use crate::net::kernel::Kernel;
@@ -124,7 +124,7 @@ impl Kernel {
         run.expose(&mut self.machine);
         let mut retval = Ok(0);
         for _ in 0..repeat.max(1) {
-            match interp::run(&mut self.machine, &mut run, prog, self.fuel) {
+            match engine::run(&mut self.machine, &mut run, prog, self.fuel) {
                 Ok(ran) => retval = Ok(ran.r0 as u32),
                 Err(fault) => {
                     retval = Err(Stop::Fault(fault));

@@ -1,0 +1,133 @@
+//! The engines behind one interface. Which one runs is the machine's choice ([`Machine::engine`]) and never changes what
+//! comes out: result, memory, maps, records and faults are the same, or the engine declines by name
+//! ([`FaultKind::Declined`]).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::fault::{Fault, FaultKind};
+use super::interp::{self, Ran};
+use super::machine::{Host, Machine, ProgId};
+use super::mem::Addr;
+use super::rbpf;
+
+/// What executes instructions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Engine {
+    /// Our interpreter: exact, countable, traceable.
+    Interp,
+    /// The crate rbpf where it computes what a kernel computes; the rest is declined by instruction and reason.
+    Rbpf,
+    /// Whichever is quickest and runs everything.
+    #[default]
+    Auto,
+}
+
+impl Engine {
+    /// Every engine.
+    pub const ALL: &'static [Self] = &[Self::Interp, Self::Rbpf, Self::Auto];
+
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interp => "interp",
+            Self::Rbpf => "rbpf",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no engine has.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no such engine; there are: interp, rbpf, auto")]
+pub struct UnknownEngine;
+
+impl FromStr for Engine {
+    type Err = UnknownEngine;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEngine> {
+        Self::ALL.iter().copied().find(|engine| engine.name() == text).ok_or(UnknownEngine)
+    }
+}
+
+/// The engine that runs next: a tracer wants to see every instruction, which only the interpreter shows.
+const fn chosen(machine: &Machine) -> Engine {
+    if machine.trace.is_some() { Engine::Interp } else { machine.engine }
+}
+
+/// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
+///
+/// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
+pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
+    let ran = match chosen(machine) {
+        Engine::Interp | Engine::Auto => interp::run(machine, host, prog, fuel),
+        Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
+    };
+    counted(machine, ran)
+}
+
+/// Runs the function at `func` of `prog` by itself: what a timer does after the program that armed it has ended.
+pub fn run_function(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    func: Addr,
+    args: [u64; 5],
+    fuel: u64,
+) -> Result<Ran, Box<Fault>> {
+    let ran = match chosen(machine) {
+        Engine::Interp | Engine::Auto => interp::run_function(machine, host, prog, func, args, fuel),
+        Engine::Rbpf => rbpf::run_function(machine, host, prog, func, args, fuel),
+    };
+    counted(machine, ran)
+}
+
+/// Calls back into the running program, from inside a helper: the function at `func` with `r1..r5`. The engine that
+/// runs the program runs the function.
+///
+/// Shares frames, instruction budget and count with the program. An error is [`FaultKind::Located`] and is to be
+/// handed on as it is.
+///
+/// # Panics
+/// When no program is running.
+pub fn call(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    func: Addr,
+    args: [u64; 5],
+) -> Result<u64, FaultKind> {
+    interp::call(machine, host, func, args)
+}
+
+/// The program that is running; after a tail call, the one it went to.
+pub fn running(machine: &Machine) -> Option<ProgId> {
+    interp::running(machine)
+}
+
+fn counted(machine: &mut Machine, ran: Result<Ran, Box<Fault>>) -> Result<Ran, Box<Fault>> {
+    if let Ok(ran) = &ran {
+        machine.executed += ran.insns;
+    }
+    ran
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_there_and_back() {
+        for &engine in Engine::ALL {
+            assert_eq!(engine.name().parse(), Ok(engine));
+        }
+        assert_eq!("fast".parse::<Engine>(), Err(UnknownEngine));
+        let message = UnknownEngine.to_string();
+        assert!(Engine::ALL.iter().all(|engine| message.contains(engine.name())), "{message}");
+    }
+}
