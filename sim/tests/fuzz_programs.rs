@@ -5,8 +5,8 @@ mod support;
 use std::cell::{Cell, RefCell};
 
 use bpftwin_sim::bpf::asm;
+use bpftwin_sim::bpf::engine::{self, Engine};
 use bpftwin_sim::bpf::fault::FaultKind;
-use bpftwin_sim::bpf::interp;
 use bpftwin_sim::bpf::machine::{Machine, Tracer};
 use bpftwin_sim::bpf::map::MapId;
 use bpftwin_sim::bpf::mem::CTX_BASE;
@@ -81,48 +81,58 @@ fn slot(codes: Vec<u8>) -> impl Strategy<Value = u64> {
 /// What a helper does with a program that means no good: calls it back.
 fn hostile(host: &mut TestHost, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
     if id.is_multiple_of(2) {
-        return interp::call(machine, host, function_addr(id % 8), args);
+        return engine::call(machine, host, function_addr(id % 8), args);
     }
     Ok(CTX_BASE)
 }
 
-/// Runs what decodes; tells how far it came.
-fn try_program(machine: &mut Machine, slots: Vec<u64>, functions: Vec<Function>) -> (bool, bool) {
-    let Ok(program) = support::program(slots, functions) else { return (false, false) };
+/// Runs what decodes on every engine; tells how far it came, and whether the engines all ran it.
+fn try_program(machine: &mut Machine, slots: Vec<u64>, functions: Vec<Function>) -> (bool, bool, bool) {
+    let Ok(program) = support::program(slots, functions) else { return (false, false, false) };
     machine.programs.clear();
     let prog = machine.add_program(program);
     support::set_program(machine, MapId(0), 0, prog);
-    let mut once = |trace: Option<Tracer>| {
+    let mut once = |engine, trace: Option<Tracer>| {
         machine.mem.raw_mut(PACKET_AT, PACKET.len()).copy_from_slice(&PACKET);
         machine.trace = trace;
+        machine.engine = engine;
         let mut host = TestHost { helper: hostile, ..TestHost::default() };
-        let result = interp::run(machine, &mut host, prog, FUEL);
+        let result = engine::run(machine, &mut host, prog, FUEL);
         assert_eq!(machine.mem.frames(), 0);
         (result, machine.mem.raw(PACKET_AT, PACKET.len()).to_vec())
     };
-    let (result, packet) = once(None);
+    let (result, packet) = once(Engine::Interp, None);
     // One instruction at a time, nothing fused: the same.
-    assert_eq!(once(Some(Box::new(|_| ()))), (result.clone(), packet));
+    assert_eq!(once(Engine::Interp, Some(Box::new(|_| ()))), (result.clone(), packet.clone()));
+    let mut everywhere = true;
+    for &engine in Engine::ALL {
+        let (other, left) = once(engine, None);
+        if matches!(&other, Err(fault) if matches!(fault.kind, FaultKind::Declined { .. })) {
+            everywhere = false;
+        } else {
+            assert_eq!((&other, &left), (&result, &packet), "{engine}");
+        }
+    }
     match result {
         Ok(ran) => {
             assert!(ran.insns <= FUEL);
-            (true, true)
+            (true, true, everywhere)
         }
         Err(fault) => {
             assert!(!fault.to_string().is_empty());
-            (true, false)
+            (true, false, everywhere)
         }
     }
 }
 
 #[test]
-fn no_program_makes_the_interpreter_panic() {
+fn no_program_makes_an_engine_panic_or_differ() {
     let codes = codes();
     let body = prop::collection::vec(slot(codes.clone()), 1..16);
     let second = prop::option::of(prop::collection::vec(slot(codes), 1..6));
     let machine = RefCell::new(support::machine(Release::default()));
     support::prog_array(&mut machine.borrow_mut(), 2);
-    let counts = Cell::new((0, 0));
+    let counts = Cell::new((0, 0, 0));
     TestRunner::new(config(CASES))
         .run(&(body, second), |(main, second)| {
             let mut slots = function(main);
@@ -131,15 +141,22 @@ fn no_program_makes_the_interpreter_panic() {
                 functions.push(Function { name: "second".to_owned(), start_slot: slots.len() as u32 });
                 slots.extend(function(second));
             }
-            let (decoded, returned) = try_program(&mut machine.borrow_mut(), slots, functions);
-            let (all, ended) = counts.get();
-            counts.set((all + u32::from(decoded), ended + u32::from(returned)));
+            let (decoded, returned, everywhere) = try_program(&mut machine.borrow_mut(), slots, functions);
+            let (all, ended, by_all) = counts.get();
+            counts.set((
+                all + u32::from(decoded),
+                ended + u32::from(returned),
+                by_all + u32::from(everywhere),
+            ));
             Ok(())
         })
         .unwrap_or_else(|e| panic!("{e}"));
-    let (decoded, returned) = counts.get();
-    println!("{CASES} programs, {decoded} decoded, {returned} ran to their end");
+    let (decoded, returned, everywhere) = counts.get();
+    println!(
+        "{CASES} programs, {decoded} decoded, {returned} ran to their end, {everywhere} ran on every engine"
+    );
     assert!(decoded > 100_000 && returned > 50_000, "{decoded} decoded, {returned} returned");
+    assert!(everywhere > 90_000, "{everywhere} on every engine");
 }
 
 fn config(cases: u32) -> ProptestConfig {

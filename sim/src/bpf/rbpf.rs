@@ -37,6 +37,8 @@ type Cells = [Cell<u64>; 11];
 
 /// A program as this engine runs it.
 pub(super) struct Lowered {
+    /// What it was made from; another program may come to have the same id.
+    program: Rc<Program>,
     cells: Box<Cells>,
     /// By the index of the first instruction.
     lines: Vec<Option<Line>>,
@@ -91,10 +93,11 @@ pub(super) fn run_function(
 
 /// The program `prog`, lowered when it is first asked for.
 pub(super) fn lowered(machine: &mut Machine, prog: ProgId) -> Result<Rc<Lowered>, Declined> {
-    if let Some(lowered) = machine.lowered.get(&prog) {
+    let program = &machine.programs[prog.0 as usize];
+    if let Some(lowered) = machine.lowered.get(&prog).filter(|known| Rc::ptr_eq(&known.program, program)) {
         return Ok(Rc::clone(lowered));
     }
-    let lowered = Rc::new(lower::lower(&machine.programs[prog.0 as usize])?);
+    let lowered = Rc::new(lower::lower(Rc::clone(program))?);
     machine.lowered.insert(prog, Rc::clone(&lowered));
     Ok(lowered)
 }

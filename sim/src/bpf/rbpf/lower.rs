@@ -3,6 +3,8 @@
 //! A lowered line uses three places: registers as the program has them, rbpf's own stack for what must be put aside,
 //! and the cells outside. `r10` is rbpf's stack pointer throughout; the program's `r10` is read from its cell.
 
+use std::rc::Rc;
+
 use super::{Cells, Declined, Line, Lowered, address};
 use crate::bpf::insn::{Insn, Op, Reg};
 use crate::bpf::program::Program;
@@ -19,25 +21,25 @@ const ASIDE: i16 = -8;
 const LENT: i16 = -16;
 
 /// Lowers a program, or names the first instruction that cannot be.
-pub(super) fn lower(program: &Program) -> Result<Lowered, Declined> {
+pub(super) fn lower(program: Rc<Program>) -> Result<Lowered, Declined> {
     let code = program.code();
     for (index, insn) in code.iter().enumerate() {
         if let Some(why) = declined(insn.op) {
             return Err(Declined { index, why });
         }
     }
-    let entered = entered(program);
+    let entered = entered(&program);
     let cells = Box::new(Cells::default());
     let mut lines: Vec<Option<Line>> = code.iter().map(|_| None).collect();
     let mut at = 0;
     while at < code.len() {
         let len = length(&code[at..], &entered[at..]);
         if len > 0 {
-            lines[at] = Some(Emit { code: Vec::new(), cells: address(&cells) }.line(program, at, len));
+            lines[at] = Some(Emit { code: Vec::new(), cells: address(&cells) }.line(&program, at, len));
         }
         at += len.max(1);
     }
-    Ok(Lowered { cells, lines })
+    Ok(Lowered { program, cells, lines })
 }
 
 /// What rbpf computes wrongly and what has no equivalent among the rest.
