@@ -67,9 +67,14 @@ impl Kernel {
 
     /// Loads an object: its maps, and its programs, whose every helper has to be known for their type.
     pub fn load(&mut self, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
+        let release = self.machine.release;
+        let gpl = object.license_is_gpl_compatible();
         let offered = Offered {
-            helper: &|call| helper::check(call.prog_type, call.helper),
-            kfunc: &|used| kfunc::resolve(used),
+            helper: &|used| {
+                helper::check(used.prog_type, used.helper)?;
+                helper::check_license(used.helper, gpl)
+            },
+            kfunc: &|used| kfunc::resolve(release, gpl, used),
         };
         load::load(&mut self.machine, object, options, &offered)
     }

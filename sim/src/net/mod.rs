@@ -8,15 +8,18 @@
 //! | `ctx` | reads and writes of context fields |
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
-//! | [`kfunc`] | kernel functions by name |
+//! | [`kfunc`] | the table of kernel functions, one file per family |
+//! | [`held`], [`dynptr`] | what a running program has to give back, and its dynptrs |
 //! | `timer` | timers inside map values, and moving the clock |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
 pub mod csum;
 pub mod ctx;
+pub mod dynptr;
 mod env;
 pub mod fib;
 pub mod flow;
+pub mod held;
 pub mod helper;
 mod kernel;
 pub mod kfunc;

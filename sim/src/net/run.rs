@@ -1,14 +1,19 @@
 //! One running program: what the engine asks of the kernel around it.
 
+use std::collections::BTreeMap;
+
 use crate::bpf::{Access, Addr, FaultKind, Host, Machine};
+use crate::net::dynptr::Dynptrs;
 use crate::net::env::Env;
 use crate::net::flow::Flow;
-use crate::net::helper;
+use crate::net::held::Held;
+use crate::net::kfunc::{self, Kfunc};
 use crate::net::linear::Linear;
 use crate::net::sk_lookup::SkLookup;
 use crate::net::skb::SkBuff;
 use crate::net::xdp::XdpBuff;
 use crate::net::{ctx, helper::Call};
+use crate::net::{held, helper};
 use crate::uapi::helper::id as uapi_id;
 use crate::uapi::{AttachType, ProgType};
 
@@ -37,10 +42,16 @@ impl Packet {
 }
 
 /// What a program of this type may do with packet bytes: `kernel/bpf/verifier.c: may_access_direct_pkt_data`, v6.12.
-fn packet_access(prog_type: ProgType) -> Access {
+pub fn packet_access(prog_type: ProgType) -> Access {
     match prog_type {
-        ProgType::LwtIn | ProgType::LwtOut | ProgType::CgroupSkb | ProgType::FlowDissector => Access::Read,
-        _ => Access::ReadWrite,
+        ProgType::SchedCls
+        | ProgType::SchedAct
+        | ProgType::Xdp
+        | ProgType::LwtXmit
+        | ProgType::SkSkb
+        | ProgType::SkMsg
+        | ProgType::CgroupSockopt => Access::ReadWrite,
+        _ => Access::Read,
     }
 }
 
@@ -56,14 +67,77 @@ pub struct Run<'k> {
     pub attach_type: Option<AttachType>,
     /// The `bpf_spin_lock` it holds.
     pub lock: Option<Addr>,
+    /// What it has to give back.
+    pub held: Held,
+    /// Its dynptrs.
+    pub dynptrs: Dynptrs,
+    /// The words that its `bpf_iter_bits` go through, by the iterator's address.
+    pub bits: BTreeMap<Addr, Vec<u8>>,
 }
 
-impl Run<'_> {
+impl<'k> Run<'k> {
+    /// A run about to begin, which holds nothing.
+    pub fn new(
+        env: &'k mut Env,
+        packet: Packet,
+        prog_type: ProgType,
+        attach_type: Option<AttachType>,
+    ) -> Self {
+        Self {
+            env,
+            packet,
+            prog_type,
+            attach_type,
+            lock: None,
+            held: Held::default(),
+            dynptrs: Dynptrs::default(),
+            bits: BTreeMap::new(),
+        }
+    }
+
+    /// Does `call`, of a helper or a kernel function; gives `r0`.
+    fn perform(
+        call: &mut Call<'_, '_>,
+        function: fn(&mut Call<'_, '_>) -> helper::Ret,
+        moves_packet: bool,
+    ) -> Result<u64, FaultKind> {
+        call.check_args()?;
+        if let Packet::Xdp(xdp) = &mut call.run.packet {
+            xdp.store_windows(&call.machine.mem);
+        }
+        let result = match function(call) {
+            Ok(r0) => r0,
+            Err(helper::Failure::Errno(errno)) => errno.as_r0(),
+            Err(helper::Failure::Fault(fault)) => return Err(fault),
+        };
+        if moves_packet {
+            call.run.expose(call.machine);
+        }
+        if let Packet::Xdp(xdp) = &mut call.run.packet {
+            xdp.load_windows(&mut call.machine.mem);
+        }
+        Ok(result)
+    }
+
+    /// What a kernel function gives back, before it runs.
+    fn give_back(&mut self, row: &Kfunc, addr: Addr) -> Result<(), FaultKind> {
+        match row.releases {
+            Some(kind) if !self.held.release(kind, addr) => {
+                let why = format!("not a {kind} that is held");
+                Err(FaultKind::Argument { helper: row.short_name(), number: 1, why })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Shows the packet to the program, at an address it has not seen.
     pub fn expose(&mut self, machine: &mut Machine) {
         let access = packet_access(self.prog_type);
         if let Some(linear) = self.packet.linear() {
             linear.expose(&mut machine.mem, access);
+        }
+        if let Packet::Xdp(xdp) = &mut self.packet {
+            xdp.close_windows(&mut machine.mem);
         }
     }
 
@@ -71,6 +145,10 @@ impl Run<'_> {
     pub fn hide(&mut self, machine: &mut Machine) {
         if let Some(linear) = self.packet.linear() {
             linear.hide(&mut machine.mem);
+        }
+        if let Packet::Xdp(xdp) = &mut self.packet {
+            xdp.store_windows(&machine.mem);
+            xdp.close_windows(&mut machine.mem);
         }
     }
 }
@@ -82,15 +160,23 @@ impl Host for Run<'_> {
         if self.lock.is_some() && id != uapi_id::spin_unlock {
             return Err(FaultKind::Instruction(format!("bpf_{} while holding a lock", row.name())));
         }
-        let mut call = Call { run: self, machine, row, args };
-        call.check_args()?;
-        let result = match (row.call)(&mut call) {
-            Ok(r0) => r0,
-            Err(helper::Failure::Errno(errno)) => errno.as_r0(),
-            Err(helper::Failure::Fault(fault)) => return Err(fault),
-        };
-        if row.moves_packet {
-            self.expose(machine);
+        let mut call = Call { run: self, machine, name: row.name(), params: row.args, args };
+        Self::perform(&mut call, row.call, row.moves_packet)
+    }
+
+    fn kfunc(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
+        let row = kfunc::by_number(id)
+            .ok_or_else(|| FaultKind::Instruction(format!("kernel function {id} does not exist")))?;
+        if self.lock.is_some() && !row.name.starts_with("bpf_iter_num_") {
+            return Err(FaultKind::Instruction(format!("{} while holding a lock", row.name)));
+        }
+        self.give_back(row, args[0])?;
+        let mut call = Call { run: self, machine, name: row.short_name(), params: row.args, args };
+        let result = Self::perform(&mut call, row.call, false)?;
+        if let Some(kind) = row.acquires
+            && result != 0
+        {
+            self.held.acquire(kind, result);
         }
         Ok(result)
     }
@@ -98,6 +184,9 @@ impl Host for Run<'_> {
     fn exit(&mut self, machine: &mut Machine) -> Result<(), FaultKind> {
         if let Some(lock) = self.lock {
             return Err(FaultKind::Unreleased(format!("the lock at {lock:#x} is still held")));
+        }
+        if let Some(held::Reference { kind, addr }) = self.held.leaked_since(0) {
+            return Err(FaultKind::Unreleased(format!("the {kind} at {addr:#x} is not given back")));
         }
         match machine.maps.ringbuf_open().as_slice() {
             [] => Ok(()),

@@ -117,7 +117,7 @@ impl Kernel {
         let (prog_type, attach_type) = (image.prog_type, image.attach_type);
         // No context is handed to a callback; its packet is never seen.
         let packet = Packet::Skb(Box::new(SkBuff::new(&mut self.machine.mem, &[])));
-        let mut run = Run { env: &mut self.env, packet, prog_type, attach_type, lock: None };
+        let mut run = Run::new(&mut self.env, packet, prog_type, attach_type);
         let args = [map.handle(), key, value, 0, 0];
         let ran = engine::run_function(&mut self.machine, &mut run, prog, callback, args, self.fuel);
         self.env.timers.running = None;

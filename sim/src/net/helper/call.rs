@@ -1,9 +1,11 @@
 //! One call of a helper: its arguments, checked, and what it may reach.
 
-use super::{Arg, Helper};
+use super::Arg;
+use crate::bpf::engine;
 use crate::bpf::map::{Map, MapCtx, MapId};
 use crate::bpf::mem::CTX_BASE;
 use crate::bpf::{Addr, FaultKind, Machine, Memory};
+use crate::net::held::Reference;
 use crate::net::run::{Packet, Run};
 use crate::net::skb::SkBuff;
 use crate::net::xdp::XdpBuff;
@@ -12,14 +14,16 @@ use crate::uapi::MapType;
 /// `kernel/bpf/verifier.c: BPF_MAX_VAR_SIZ`, v6.12.
 const BPF_MAX_VAR_SIZ: u64 = 1 << 29;
 
-/// One call of a helper.
+/// One call of a helper or kernel function.
 pub struct Call<'a, 'k> {
     /// The running program.
     pub run: &'a mut Run<'k>,
     /// Memory, maps and programs.
     pub machine: &'a mut Machine,
-    /// The helper.
-    pub row: &'static Helper,
+    /// Its name without `bpf_`.
+    pub name: &'static str,
+    /// What its arguments are.
+    pub params: &'static [Arg],
     /// `r1` to `r5`.
     pub args: [u64; 5],
 }
@@ -27,13 +31,14 @@ pub struct Call<'a, 'k> {
 impl Call<'_, '_> {
     /// A fault of argument `number`, from 1.
     pub fn bad_arg(&self, number: usize, why: impl Into<String>) -> FaultKind {
-        FaultKind::Argument { helper: self.row.name(), number: number as u8, why: why.into() }
+        FaultKind::Argument { helper: self.name, number: number as u8, why: why.into() }
     }
 
     /// What the verifier would check of the arguments.
-    pub fn check_args(&self) -> Result<(), FaultKind> {
+    pub fn check_args(&mut self) -> Result<(), FaultKind> {
         let mut sizes = (0, 0);
-        for (index, &arg) in self.row.args.iter().enumerate() {
+        let params = self.params;
+        for (index, &arg) in params.iter().enumerate() {
             let value = self.args[index];
             let number = index + 1;
             match arg {
@@ -50,6 +55,7 @@ impl Call<'_, '_> {
                 Arg::Size | Arg::SizeOrZero if value >= BPF_MAX_VAR_SIZ => {
                     return Err(self.bad_arg(number, format!("a size of {}", value as i64)));
                 }
+                Arg::DynptrOut => self.check_dynptr_out(number)?,
                 Arg::Fixed(len) => self.check_mem(value, len.into(), true)?,
                 // What holds, and what the helper itself looks at.
                 _ => {}
@@ -78,6 +84,20 @@ impl Call<'_, '_> {
         Ok(sizes)
     }
 
+    /// Calls back into the program, which has to give back whatever it acquires before it returns
+    /// (`kernel/bpf/verifier.c: check_reference_leak`, v6.12).
+    pub fn call_back(&mut self, function: Addr, args: [u64; 5]) -> Result<u64, FaultKind> {
+        let mark = self.run.held.mark();
+        let r0 = engine::call(self.machine, self.run, function, args)?;
+        match self.run.held.leaked_since(mark) {
+            Some(Reference { kind, addr }) => {
+                let what = format!("a callback returned without giving back the {kind} at {addr:#x}");
+                Err(FaultKind::Unreleased(what))
+            }
+            None => Ok(r0),
+        }
+    }
+
     /// Bytes the program lets the helper read.
     pub fn mem(&self, addr: Addr, len: u64) -> Result<&[u8], FaultKind> {
         Ok(self.machine.mem.guest(addr, len)?)
@@ -95,7 +115,7 @@ impl Call<'_, '_> {
     pub fn skb(&mut self) -> (&mut SkBuff, &mut Memory) {
         match &mut self.run.packet {
             Packet::Skb(skb) => (skb, &mut self.machine.mem),
-            _ => panic!("{} is for skb programs", self.row.name()),
+            _ => panic!("{} is for skb programs", self.name),
         }
     }
 
@@ -106,7 +126,7 @@ impl Call<'_, '_> {
     pub fn xdp(&mut self) -> (&mut XdpBuff, &mut Memory) {
         match &mut self.run.packet {
             Packet::Xdp(xdp) => (xdp, &mut self.machine.mem),
-            _ => panic!("{} is for XDP programs", self.row.name()),
+            _ => panic!("{} is for XDP programs", self.name),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Loops, locks, and where a program runs.
 
 use super::{Arg, BASE, Call, Failure, Helper, Ret};
-use crate::bpf::engine;
 use crate::bpf::map::{MapId, SpecialKind};
 use crate::bpf::mem::ObjectKind;
 use crate::uapi::helper::id;
@@ -49,7 +48,7 @@ fn bpf_loop(call: &mut Call<'_, '_>) -> Ret {
         return Ok(u64::from(Errno::E2BIG.as_r0() as u32));
     }
     for index in 0..count {
-        if engine::call(call.machine, call.run, callback, [index, context, 0, 0, 0])? != 0 {
+        if call.call_back(callback, [index, context, 0, 0, 0])? != 0 {
             return Ok(index + 1);
         }
     }

@@ -1,7 +1,6 @@
 //! Maps: elements, and the callback for each of them.
 
 use super::{Arg, BASE, Call, Failure, Helper, Ret};
-use crate::bpf::engine;
 use crate::bpf::map::Walk;
 use crate::bpf::mem::{Access, ObjectKind};
 use crate::uapi::MapType::{
@@ -124,7 +123,7 @@ fn for_each(call: &mut Call<'_, '_>) -> Ret {
         ctx.mem.raw_mut(key, element.key.len()).copy_from_slice(&element.key);
         visited += 1;
         let args = [map, key, element.value, context, 0];
-        match engine::call(call.machine, call.run, callback, args) {
+        match call.call_back(callback, args) {
             Ok(0) => {}
             Ok(_) => break Ok(visited),
             Err(fault) => break Err(fault.into()),

@@ -9,8 +9,10 @@ mod adjust_room;
 mod call;
 mod control;
 mod csum;
+mod dynptr;
 mod fib;
 mod format;
+mod gpl;
 mod hash;
 mod map;
 mod mtu;
@@ -32,6 +34,7 @@ mod xdp;
 use std::sync::LazyLock;
 
 pub use call::Call;
+pub use gpl::{GPL_ONLY, check_license};
 
 use crate::bpf::FaultKind;
 use crate::uapi::ProgType::{
@@ -98,6 +101,10 @@ pub enum Arg {
     Record,
     /// A socket: `ARG_PTR_TO_BTF_ID_SOCK_COMMON`.
     Sock,
+    /// A dynptr: `ARG_PTR_TO_DYNPTR`.
+    Dynptr,
+    /// Where a dynptr is made: `ARG_PTR_TO_DYNPTR | MEM_UNINIT`.
+    DynptrOut,
 }
 
 /// One helper, for some program types.
@@ -156,6 +163,7 @@ const FAMILIES: &[&[Helper]] = &[
     adjust_room::ROWS,
     control::ROWS,
     csum::ROWS,
+    dynptr::ROWS,
     fib::ROWS,
     hash::ROWS,
     map::ROWS,

@@ -64,7 +64,7 @@ fn load_bytes_relative(call: &mut Call<'_, '_>) -> Ret {
 
 impl Call<'_, '_> {
     /// Hands out what was loaded; zeroes and `EFAULT` if it is not all there.
-    fn give(&mut self, to: u64, bytes: &mut [u8], found: bool) -> Ret {
+    pub(super) fn give(&mut self, to: u64, bytes: &mut [u8], found: bool) -> Ret {
         if !found {
             bytes.fill(0);
         }
@@ -77,24 +77,36 @@ fn store_bytes(call: &mut Call<'_, '_>) -> Ret {
     let [_, offset, from, len, flags] = call.args;
     let bytes = call.mem(from, len)?.to_vec();
     let (skb, mem) = call.skb();
+    store(skb, mem, offset as u32, &bytes, flags)?;
+    Ok(0)
+}
+
+/// `net/core/filter.c: __bpf_skb_store_bytes`, v6.12.
+pub(super) fn store(
+    skb: &mut SkBuff,
+    mem: &mut Memory,
+    offset: u32,
+    bytes: &[u8],
+    flags: u64,
+) -> Result<(), Errno> {
+    let len = bytes.len() as u32;
     if flags & !(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH) != 0 {
-        return Err(Errno::EINVAL.into());
+        return Err(Errno::EINVAL);
     }
-    let offset = offset as u32;
-    if i32::try_from(offset).is_err() || !skb.ensure_writable(mem, offset + len as u32) {
-        return Err(Errno::EFAULT.into());
+    if i32::try_from(offset).is_err() || !skb.ensure_writable(mem, offset + len) {
+        return Err(Errno::EFAULT);
     }
     if flags & BPF_F_RECOMPUTE_CSUM != 0 {
-        skb.postpull_rcsum_at(mem, offset, len as u32);
+        skb.postpull_rcsum_at(mem, offset, len);
     }
-    skb.linear.bytes_mut(mem)[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+    skb.linear.bytes_mut(mem)[offset as usize..][..bytes.len()].copy_from_slice(bytes);
     if flags & BPF_F_RECOMPUTE_CSUM != 0 {
-        skb.postpush_rcsum(mem, offset, len as u32, offset);
+        skb.postpush_rcsum(mem, offset, len, offset);
     }
     if flags & BPF_F_INVALIDATE_HASH != 0 {
         skb.clear_hash();
     }
-    Ok(0)
+    Ok(())
 }
 
 fn pull_data(call: &mut Call<'_, '_>) -> Ret {

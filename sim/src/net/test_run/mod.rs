@@ -120,7 +120,7 @@ impl Kernel {
     fn run_repeatedly(&mut self, prog: ProgId, packet: Packet, repeat: u32) -> Result<(u32, Packet), Stop> {
         let image = self.machine.programs[prog.0 as usize].image();
         let (prog_type, attach_type) = (image.prog_type, image.attach_type);
-        let mut run = Run { env: &mut self.env, packet, prog_type, attach_type, lock: None };
+        let mut run = Run::new(&mut self.env, packet, prog_type, attach_type);
         run.expose(&mut self.machine);
         let mut retval = Ok(0);
         for _ in 0..repeat.max(1) {

@@ -75,6 +75,7 @@ impl Kernel {
             // The kernel sets it for the loopback's queue alone.
             frag_size: if ingress_ifindex == LOOPBACK { PAGE_SIZE } else { 0 },
             has_frags: !rest.is_empty(),
+            windows: Vec::new(),
         };
         let (retval, packet) = self.run_repeatedly(prog, Packet::Xdp(Box::new(xdp)), test.repeat)?;
         let Packet::Xdp(xdp) = packet else { unreachable!("a packet stays what it is") };
