@@ -4,9 +4,12 @@
 //! `bpftwin-kernel` reads one [`Case`] as JSON on standard input and writes one
 //! [`Observation`](crate::observation::Observation) as JSON lines on standard output.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
+use crate::observation::Outcome;
 
 /// One case of the program form: objects, what to put in their maps, and packets to run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,6 +25,26 @@ pub struct Case {
     pub network: Network,
     /// The runs, in order; maps keep their contents from one to the next.
     pub runs: Vec<Run>,
+    /// The maps to look at after each run and at the end; `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Vec<MapName>>,
+}
+
+impl Case {
+    /// Whether a map is looked at.
+    pub fn watches(&self, object: &str, map: &str) -> bool {
+        self.watch.as_ref().is_none_or(|maps| maps.iter().any(|m| m.object == object && m.map == map))
+    }
+}
+
+/// A map of an object.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapName {
+    /// The object's name in this case.
+    pub object: String,
+    /// The map's C name.
+    pub map: String,
 }
 
 /// An object file and what is set in it before it is loaded.
@@ -37,6 +60,19 @@ pub struct ObjectImage {
     /// Programs to load; everything else in the object is left out (`bpf_program__set_autoload(false)`).
     /// Empty: all.
     pub programs: Vec<String>,
+    /// Programs whose type their section's name does not tell (`bpf_program__set_type`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<Typed>,
+}
+
+/// A program's type.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typed {
+    /// The program's C name.
+    pub program: String,
+    /// `enum bpf_prog_type`.
+    pub prog_type: u32,
 }
 
 /// A global variable's new initial value.
@@ -163,4 +199,79 @@ pub struct Run {
     pub repeat: u32,
     /// `flags`, `BPF_F_TEST_*`.
     pub flags: u32,
+    /// If set, data and context are those the run before gave, and this run's own are empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
+    /// Map elements to write after this run's changes were looked at, if it was done. They are no changes of any run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub afterwards: Vec<MapWrite>,
+}
+
+/// How a run takes up what the run before left.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follows {
+    /// Whether the data is led by what the run before returned, 4 bytes, little-endian.
+    pub retval_first: bool,
+    /// The length of the context: what the run before gave, cut or with zeros behind it. 0: none is given.
+    pub ctx_len: u32,
+    /// Return codes of the run before after which this one is not done, nor after anything but a return.
+    pub unless: Vec<u32>,
+}
+
+impl Run {
+    /// `data_in` and `ctx_in`, given how the run before ended; `None`: it is not to be done.
+    pub fn input<'a>(&'a self, before: Option<&Outcome>) -> Option<(Cow<'a, [u8]>, Cow<'a, [u8]>)> {
+        let Some(follows) = &self.follows else {
+            return Some((Cow::Borrowed(&self.data), Cow::Borrowed(&self.ctx)));
+        };
+        let Some(Outcome::Done { retval, data, ctx }) = before else { return None };
+        if follows.unless.contains(retval) {
+            return None;
+        }
+        let mut input = Vec::with_capacity(data.len() + 4);
+        if follows.retval_first {
+            input.extend_from_slice(&retval.to_le_bytes());
+        }
+        input.extend_from_slice(data);
+        let mut ctx = ctx.0.clone();
+        ctx.resize(follows.ctx_len as usize, 0);
+        Some((Cow::Owned(input), Cow::Owned(ctx)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_takes_up_what_the_one_before_left() {
+        let follows = Follows { retval_first: true, ctx_len: 4, unless: vec![100, 102] };
+        let run = Run {
+            name: "check".into(),
+            object: "o".into(),
+            program: "p".into(),
+            data: Bytes::default(),
+            ctx: Bytes::default(),
+            repeat: 1,
+            flags: 0,
+            follows: Some(follows),
+            afterwards: Vec::new(),
+        };
+        let done = |retval| Outcome::Done { retval, data: vec![7, 8].into(), ctx: vec![9].into() };
+        let (data, ctx) = run.input(Some(&done(0x0203))).unwrap();
+        assert_eq!((&*data, &*ctx), (&[3, 2, 0, 0, 7, 8][..], &[9, 0, 0, 0][..]));
+        for before in [
+            None,
+            Some(done(102)),
+            Some(done(100)),
+            Some(Outcome::Errno(22)),
+            Some(Outcome::Fault("read".into())),
+            Some(Outcome::NotDone),
+        ] {
+            assert_eq!(run.input(before.as_ref()), None, "{before:?}");
+        }
+        let first = Run { data: vec![1].into(), follows: None, ..run };
+        assert_eq!(&*first.input(Some(&done(102))).unwrap().0, [1]);
+    }
 }

@@ -163,7 +163,7 @@ pub fn write(case: &Case, seen: &Observation) -> Option<String> {
                 out.ctx = edit::write(&input.ctx, ctx);
             }
             Outcome::Errno(errno) => out.errno = Some(*errno),
-            Outcome::Fault(_) => return None,
+            Outcome::Fault(_) | Outcome::NotDone => return None,
         }
         for change in &run.maps {
             let before = known.before(&change.object, &change.map, &change.key);

@@ -78,6 +78,9 @@ pub enum Outcome {
     Errno(i32),
     /// Simulator only: the program did what the verifier should have prevented.
     Fault(String),
+    /// The run was to follow the one before, which did not end as it must for that
+    /// ([`Follows`](crate::case::Follows)).
+    NotDone,
 }
 
 /// One changed map element.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bpftwin_conformance::case::{MapValue, MapWrite};
+use bpftwin_conformance::case::{Case, MapValue, MapWrite};
 use bpftwin_conformance::observation::{MapChange, Unread};
 use libbpf_sys as kernel;
 
@@ -149,8 +149,8 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Remembers what the maps hold now.
-    pub fn begin(objects: &'a [Object]) -> Result<Self, Failure> {
+    /// Remembers what the maps that the case watches hold now.
+    pub fn begin(objects: &'a [Object], case: &Case) -> Result<Self, Failure> {
         let mut maps: Vec<_> = objects
             .iter()
             .flat_map(|object| {
@@ -162,6 +162,7 @@ impl<'a> Watch<'a> {
                     before: Elements::default(),
                 })
             })
+            .filter(|watched| case.watches(watched.object, watched.name))
             .collect();
         maps.sort_by_key(|watched| (watched.object, watched.name));
         for watched in maps.iter_mut().filter(|watched| watched.when == When::EachRun) {
@@ -170,6 +171,19 @@ impl<'a> Watch<'a> {
             watched.before = before;
         }
         Ok(Self { maps, now: Elements::default() })
+    }
+
+    /// Takes what a map holds now for what it held before the next run.
+    pub fn forget(&mut self, object: &str, map: &str) -> Result<(), Failure> {
+        let named = |watched: &&mut Watched<'_>| watched.object == object && watched.name == map;
+        if let Some(watched) = self.maps.iter_mut().find(named)
+            && watched.when == When::EachRun
+        {
+            let mut now = Elements::default();
+            watched.read(&mut now)?;
+            watched.before = now;
+        }
+        Ok(())
     }
 
     /// The elements that differ from the last time this was asked.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use bpftwin_conformance::case::ObjectImage;
+use bpftwin_conformance::case::{ObjectImage, Typed};
 use bpftwin_conformance::observation::Decline;
 use libbpf_rs::{ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print};
 use libbpf_sys::BPF_F_MMAPABLE;
@@ -79,6 +79,7 @@ impl Object {
             .and_then(|builder| builder.open_memory(&image.elf))
             .map_err(|error| refused("cannot be opened", error))?;
         choose_programs(&mut open, image)?;
+        set_types(&mut open, image)?;
         set_globals(&mut open, image)?;
         open.maps_mut().for_each(|mut map| unpin(&mut map));
         let templates = match how {
@@ -155,6 +156,17 @@ fn choose_programs(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Sto
     for mut prog in open.progs_mut() {
         let wanted = image.programs.iter().any(|name| prog.name().to_string_lossy() == name.as_str());
         prog.set_autoload(wanted);
+    }
+    Ok(())
+}
+
+fn set_types(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {
+    for Typed { program, prog_type } in &image.types {
+        let mut prog =
+            open.progs_mut().find(|prog| prog.name().to_string_lossy() == program.as_str()).ok_or_else(
+                || Stop::case(format!("object {} has no program {program} to give a type", image.name)),
+            )?;
+        prog.set_prog_type(ProgramType::from(*prog_type));
     }
     Ok(())
 }

@@ -75,10 +75,21 @@ fn observe(case: &Case, report: &mut dyn FnMut(Event) -> Result<(), Failure>) ->
     }
     let programs = case.runs.iter().map(|run| program(&objects, run)).collect::<Result<Vec<_>, _>>()?;
     let mut records = Records::begin(&objects)?;
-    let mut watch = Watch::begin(&objects)?;
+    let mut watch = Watch::begin(&objects, case)?;
+    let mut before = None;
     for (index, (run, program)) in case.runs.iter().zip(programs).enumerate() {
-        let outcome = test_run(run, program);
+        let outcome = match run.input(before.as_ref()) {
+            Some((data, ctx)) => test_run(run, program, &data, &ctx),
+            None => Outcome::NotDone,
+        };
         let (maps, records) = (watch.changes()?, records.drain()?);
+        if outcome != Outcome::NotDone {
+            for write in &run.afterwards {
+                elements::write(&objects, write)?;
+                watch.forget(&write.object, &write.map)?;
+            }
+        }
+        before = Some(outcome.clone());
         report(Event::Run(RunSeen { index, outcome, maps, records, lines: Vec::new() }))?;
     }
     let (maps, unread) = watch.end()?;
@@ -94,12 +105,12 @@ fn program<'a>(objects: &'a [Object], run: &Run) -> Result<&'a Program, Stop> {
 
 /// BPF_PROG_TEST_RUN with room for everything, except where the kernel insists on no room at all:
 /// `net/bpf/test_run.c: bpf_prog_test_run_sk_lookup, bpf_prog_test_run_xdp`, v6.12.
-fn test_run(run: &Run, program: &Program) -> Outcome {
+fn test_run(run: &Run, program: &Program, data: &[u8], ctx: &[u8]) -> Outcome {
     let live = program.kind == ProgramType::Xdp && run.flags & LIVE_FRAMES != 0;
     let no_data = live || program.kind == ProgramType::SkLookup;
     let result = program.prog.test_run(&TestRun {
-        data_in: &run.data,
-        ctx_in: (!run.ctx.is_empty()).then_some(&run.ctx),
+        data_in: data,
+        ctx_in: (!ctx.is_empty()).then_some(ctx),
         repeat: run.repeat,
         flags: run.flags,
         data_room: no_data.then_some(0),

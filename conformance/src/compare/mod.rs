@@ -305,5 +305,6 @@ pub fn describe(prog_type: ProgType, outcome: &Outcome) -> String {
             None => format!("refused: errno {errno}"),
         },
         Outcome::Fault(what) => format!("fault: {what}"),
+        Outcome::NotDone => "not done".into(),
     }
 }

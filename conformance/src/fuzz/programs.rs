@@ -67,6 +67,7 @@ fn ended(seen: &ProbeRunSeen) -> String {
         Outcome::Done { retval, .. } => format!("returned {retval}"),
         Outcome::Errno(errno) => format!("errno {errno}"),
         Outcome::Fault(what) => format!("fault: {what}"),
+        Outcome::NotDone => "not done".into(),
     }
 }
 

@@ -184,6 +184,7 @@ mod tests {
             maps: Vec::new(),
             network: Network::default(),
             runs: Vec::new(),
+            watch: None,
         }
     }
 

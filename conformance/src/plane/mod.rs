@@ -4,6 +4,7 @@ pub mod kernel;
 pub mod probe;
 pub mod sim;
 mod sim_network;
+mod sim_when;
 
 use crate::case::Case;
 use crate::observation::Report;

@@ -9,13 +9,13 @@ use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
 use bpftwin_sim::net::{Config, Kernel, Room, TestRun};
-use bpftwin_sim::uapi::map::{BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
 pub use super::sim_network::network_of;
+use super::sim_when::{When, when};
 use super::{Plane, Unavailable};
 use crate::bytes::Bytes;
-use crate::case::{Case, MapValue, MapWrite, Run};
+use crate::case::{Case, MapValue, MapWrite, ObjectImage, Run, Typed};
 use crate::observation::{
     Begin, Decline, End, MapChange, Observation, Outcome, Record, Report, RunSeen, Unread,
 };
@@ -48,11 +48,34 @@ impl Plane for SimPlane {
     }
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
-        let declined = |reason| Report::Declined(Decline { reason, log: String::new() });
-        Ok(match Simulation::start(self, case) {
-            Err(reason) => declined(reason),
+        match open(case) {
+            Ok(objects) => self.run_opened(case, &objects),
+            Err(reason) => Ok(refused(reason)),
+        }
+    }
+}
+
+fn refused(reason: String) -> Report {
+    Report::Declined(Decline { reason, log: String::new() })
+}
+
+/// The case's objects, with the types it gives their programs.
+fn open(case: &Case) -> Result<Vec<Arc<Object>>, String> {
+    let open = |image: &ObjectImage| {
+        let mut object = Object::parse(&image.name, &image.elf).map_err(|error| error.to_string())?;
+        set_types(&mut object, image)?;
+        Ok(Arc::new(object))
+    };
+    case.objects.iter().map(open).collect()
+}
+
+impl SimPlane {
+    /// Runs `case` with its objects already opened.
+    pub fn run_opened(&self, case: &Case, objects: &[Arc<Object>]) -> Result<Report, Unavailable> {
+        Ok(match Simulation::start(self, case, objects) {
+            Err(reason) => refused(reason),
             Ok(mut simulation) => match simulation.observe(case) {
-                Err(reason) => declined(reason),
+                Err(reason) => refused(reason),
                 Ok((runs, end)) => {
                     let kernel = self.release.name().to_owned();
                     let begin = Begin { plane: "sim".into(), kernel, nr_cpus: self.nr_cpus, cpu: self.cpu };
@@ -79,12 +102,13 @@ const LAST_LINES: usize = 4;
 impl SimPlane {
     /// How many instructions each run of the case executes.
     pub fn instructions(&self, case: &Case) -> Result<Vec<u64>, String> {
-        let mut simulation = Simulation::start(self, case)?;
+        let mut simulation = Simulation::start(self, case, &open(case)?)?;
         let mut counts = Vec::with_capacity(case.runs.len());
         for run in &case.runs {
             let before = simulation.kernel.machine.executed;
-            simulation.run(run)?;
+            let outcome = simulation.run(run)?;
             counts.push(simulation.kernel.machine.executed - before);
+            simulation.settle(run, &outcome)?;
         }
         Ok(counts)
     }
@@ -93,7 +117,8 @@ impl SimPlane {
     /// looked at instruction by instruction. Empty for a run whose program has no line information.
     pub fn last_lines(&self, case: &Case, runs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<String>> {
         let mut lines = BTreeMap::new();
-        let Ok(mut simulation) = Simulation::start(self, case) else { return lines };
+        let started = open(case).and_then(|objects| Simulation::start(self, case, &objects));
+        let Ok(mut simulation) = started else { return lines };
         let last = runs.last().map_or(0, |last| last + 1);
         for (index, run) in case.runs.iter().enumerate().take(last) {
             let seen = Arc::new(Mutex::new(VecDeque::new()));
@@ -110,7 +135,8 @@ impl SimPlane {
                     }
                 }));
             }
-            if simulation.run(run).is_err() {
+            let done = simulation.run(run).and_then(|outcome| simulation.settle(run, &outcome));
+            if done.is_err() {
                 break;
             }
             simulation.kernel.machine.trace = None;
@@ -125,13 +151,15 @@ impl SimPlane {
 
 struct Simulation<'a> {
     kernel: Kernel,
-    objects: Vec<(&'a str, Object, Loaded)>,
+    objects: Vec<(&'a str, Arc<Object>, Loaded)>,
     /// Object, map, id: sorted by the names.
     maps: Vec<(&'a str, String, MapId)>,
+    /// How the last run ended.
+    before: Option<Outcome>,
 }
 
 impl<'a> Simulation<'a> {
-    fn start(plane: &SimPlane, case: &'a Case) -> Result<Self, String> {
+    fn start(plane: &SimPlane, case: &'a Case, opened: &[Arc<Object>]) -> Result<Self, String> {
         let config = Config {
             release: plane.release,
             cpu: plane.cpu,
@@ -142,8 +170,7 @@ impl<'a> Simulation<'a> {
         };
         let mut kernel = Kernel::new(&config);
         let mut objects = Vec::new();
-        for image in &case.objects {
-            let object = Object::parse(&image.name, &image.elf).map_err(|error| error.to_string())?;
+        for (image, object) in case.objects.iter().zip(opened) {
             let options = LoadOptions {
                 programs: (!image.programs.is_empty()).then(|| image.programs.clone()),
                 globals: image
@@ -157,15 +184,16 @@ impl<'a> Simulation<'a> {
                     .collect(),
                 ..LoadOptions::default()
             };
-            let loaded = kernel.load(&object, &options).map_err(|error| error.to_string())?;
-            objects.push((image.name.as_str(), object, loaded));
+            let loaded = kernel.load(object, &options).map_err(|error| error.to_string())?;
+            objects.push((image.name.as_str(), object.clone(), loaded));
         }
         let mut maps: Vec<_> = objects
             .iter()
             .flat_map(|(object, _, loaded)| loaded.maps.iter().map(|(name, id)| (*object, name.clone(), *id)))
+            .filter(|(object, map, _)| case.watches(object, map))
             .collect();
         maps.sort();
-        let mut simulation = Self { kernel, objects, maps };
+        let mut simulation = Self { kernel, objects, maps, before: None };
         for write in &case.maps {
             simulation.write(write)?;
         }
@@ -182,7 +210,9 @@ impl<'a> Simulation<'a> {
 
     fn object(&self, name: &str) -> Result<(&Object, &Loaded), String> {
         let found = self.objects.iter().find(|(known, ..)| *known == name);
-        found.map(|(_, object, loaded)| (object, loaded)).ok_or_else(|| format!("there is no object {name}"))
+        found
+            .map(|(_, object, loaded)| (&**object, loaded))
+            .ok_or_else(|| format!("there is no object {name}"))
     }
 
     fn map(&self, object: &str, map: &str) -> Result<MapId, String> {
@@ -230,13 +260,33 @@ impl<'a> Simulation<'a> {
         for (index, run) in case.runs.iter().enumerate() {
             let outcome = self.run(run)?;
             let (maps, records) = (self.changes(), self.records());
+            self.settle(run, &outcome)?;
             runs.push(RunSeen { index, outcome, maps, records, lines: Vec::new() });
         }
         let end = self.end(runs.len());
         Ok((runs, end))
     }
 
+    /// Writes what the case wants written after a run, which changes of the next run do not tell.
+    fn settle(&mut self, run: &Run, outcome: &Outcome) -> Result<(), String> {
+        if *outcome != Outcome::NotDone && !run.afterwards.is_empty() {
+            run.afterwards.iter().try_for_each(|write| self.write(write))?;
+            let (maps, mut ctx) = split(&mut self.kernel.machine);
+            maps.changes(&mut ctx);
+        }
+        Ok(())
+    }
+
     fn run(&mut self, run: &Run) -> Result<Outcome, String> {
+        let outcome = match run.input(self.before.as_ref()) {
+            Some((data, ctx)) => self.test_run(run, &data, &ctx)?,
+            None => Outcome::NotDone,
+        };
+        self.before = Some(outcome.clone());
+        Ok(outcome)
+    }
+
+    fn test_run(&mut self, run: &Run, data: &[u8], ctx: &[u8]) -> Result<Outcome, String> {
         let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
         let prog = prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))?;
         let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
@@ -244,8 +294,8 @@ impl<'a> Simulation<'a> {
         let live = prog_type == ProgType::Xdp && run.flags & BPF_F_TEST_XDP_LIVE_FRAMES != 0;
         let no_data = live || prog_type == ProgType::SkLookup;
         let test = TestRun {
-            data_in: &run.data,
-            ctx_in: &run.ctx,
+            data_in: data,
+            ctx_in: ctx,
             repeat: run.repeat,
             flags: run.flags,
             data_out: if no_data { Room::Nothing } else { Room::Whole },
@@ -336,6 +386,19 @@ fn declined(fault: &Fault) -> bool {
     matches!(fault.kind, FaultKind::Declined { .. })
 }
 
+/// Gives programs the types a case says (`bpf_program__set_type`).
+pub fn set_types(object: &mut Object, image: &ObjectImage) -> Result<(), String> {
+    for Typed { program, prog_type } in &image.types {
+        let known = ProgType::from_u32(*prog_type);
+        let known =
+            known.ok_or_else(|| format!("program {program}: there is no program type {prog_type}"))?;
+        let program = object.programs.iter_mut().find(|p| p.name == *program);
+        program.ok_or_else(|| format!("{} lacks a program whose type is given", image.name))?.prog_type =
+            known;
+    }
+    Ok(())
+}
+
 /// The maps and where their operations happen.
 fn split(machine: &mut bpftwin_sim::bpf::Machine) -> (&mut bpftwin_sim::bpf::map::Maps, MapCtx<'_>) {
     let ctx = MapCtx {
@@ -346,42 +409,4 @@ fn split(machine: &mut bpftwin_sim::bpf::Machine) -> (&mut bpftwin_sim::bpf::map
         devices: &machine.devices,
     };
     (&mut machine.maps, ctx)
-}
-
-/// When a map's elements are looked at: the same answer as a kernel's system calls allow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum When {
-    EachRun,
-    End,
-    Never(&'static str),
-}
-
-const fn when(map_type: MapType, flags: u32) -> When {
-    if flags & BPF_F_WRONLY != 0 {
-        return When::Never("BPF_F_WRONLY: user space may not read it");
-    }
-    match map_type {
-        MapType::Array
-        | MapType::PercpuArray
-        | MapType::Hash
-        | MapType::PercpuHash
-        | MapType::LruHash
-        | MapType::LruPercpuHash
-        | MapType::LpmTrie => {
-            if flags & BPF_F_RDONLY_PROG == 0 {
-                When::EachRun
-            } else {
-                When::End
-            }
-        }
-        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => When::End,
-        MapType::Ringbuf | MapType::PerfEventArray => When::Never("its records are reported run by run"),
-        MapType::ProgArray => When::Never("it gives program ids, which differ on every load"),
-        MapType::ArrayOfMaps | MapType::HashOfMaps => {
-            When::Never("it gives map ids, which differ on every load")
-        }
-        MapType::Queue | MapType::Stack => When::Never("only its next element can be read"),
-        MapType::BloomFilter => When::Never("a bloom filter only answers whether a value is in it"),
-        _ => When::Never("its elements are kernel objects or have no order to read them in"),
-    }
 }

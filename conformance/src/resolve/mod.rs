@@ -90,6 +90,7 @@ fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut V
         maps: Vec::new(),
         network: network.clone(),
         runs: Vec::new(),
+        watch: None,
     };
     let mut expects = Vec::new();
     let mut last = Vec::new();

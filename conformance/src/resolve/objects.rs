@@ -170,6 +170,7 @@ impl Objects {
                     elf: Bytes(opened.elf.clone()),
                     globals,
                     programs: Vec::new(),
+                    types: Vec::new(),
                 }
             })
             .collect()
@@ -206,7 +207,8 @@ fn global(object: &Object, variable: &Spanned<String>, node: &Node) -> Result<Gl
     Err(Mistake::unknown("global variable", variable, &variable.span, known))
 }
 
-fn shape(object: &Object) -> ObjectShape {
+/// The types of an object's programs, keys and values.
+pub fn shape(object: &Object) -> ObjectShape {
     let typed = |id: u32, size: u32| -> Typed {
         let known = object.btf.as_ref().filter(|_| id != 0).map(|btf| Layout::of_btf(btf, id));
         match known {

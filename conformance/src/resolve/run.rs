@@ -117,6 +117,8 @@ impl Around<'_> {
                 ctx: ctx.into(),
                 repeat: packet.repeat.as_ref().map_or(1, |n| n.value),
                 flags,
+                follows: None,
+                afterwards: Vec::new(),
             };
             let expect = match &packet.expect {
                 Some(expect) => self.expect(expect, prog_type, &run, &span, mistakes)?,

@@ -87,10 +87,12 @@ pub fn case(elf: &[u8], programs: &[&str], runs: Vec<Run>) -> Case {
             elf: elf.to_vec().into(),
             globals: Vec::new(),
             programs,
+            types: Vec::new(),
         }],
         maps: Vec::new(),
         network: Network::default(),
         runs,
+        watch: None,
     }
 }
 
@@ -111,6 +113,8 @@ pub fn plain(program: &str, data: &[u8]) -> Run {
         ctx: Bytes::default(),
         repeat: 1,
         flags: 0,
+        follows: None,
+        afterwards: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::dissect::{Dissection, Layer, dissect};
+use super::dissect::{Dissection, Layer, dissect, dissect_from};
 use super::layer::{self, Proto};
 
 /// A difference.
@@ -23,10 +23,18 @@ const SHOWN_BYTES: usize = 16;
 
 /// All differences, in the order of the first frame's bytes; empty if and only if the frames are equal.
 pub fn diff(a: &[u8], b: &[u8]) -> Vec<FieldDiff> {
+    diff_of((a, dissect(a)), (b, dissect(b)))
+}
+
+/// All differences of bytes that begin with headers of this kind.
+pub fn diff_from(a: &[u8], b: &[u8], first: Proto) -> Vec<FieldDiff> {
+    diff_of((a, dissect_from(a, first)), (b, dissect_from(b, first)))
+}
+
+fn diff_of((a, left): (&[u8], Dissection), (b, right): (&[u8], Dissection)) -> Vec<FieldDiff> {
     if a == b {
         return Vec::new();
     }
-    let (left, right) = (dissect(a), dissect(b));
     let mut found = Vec::new();
     if a.len() != b.len() {
         let len = |frame: &[u8]| Some(frame.len().to_string());

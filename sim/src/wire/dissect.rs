@@ -128,10 +128,15 @@ impl fmt::Display for Dissection {
 
 /// Takes a frame apart, from its Ethernet header on.
 pub fn dissect(frame: &[u8]) -> Dissection {
+    dissect_from(frame, layer::first(frame))
+}
+
+/// Takes bytes apart that begin with a header of this kind.
+pub fn dissect_from(frame: &[u8], first: Proto) -> Dissection {
     let mut walk = Walk { frame, layers: Vec::new(), paddings: Vec::new() };
     let mut at = 0;
     let mut end = frame.len();
-    let mut next = Carries::Header(layer::first(frame));
+    let mut next = if first == Proto::Raw { Carries::Data } else { Carries::Header(first) };
     while let Carries::Header(proto) = next {
         if at == end || walk.layers.len() == DEPTH_MAX {
             break;
