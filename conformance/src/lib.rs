@@ -25,4 +25,5 @@ pub mod resolve;
 pub mod scenario;
 pub mod shape;
 pub mod suite;
+pub mod unit;
 pub mod verdict;

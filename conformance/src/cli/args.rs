@@ -61,8 +61,10 @@ pub enum Color {
 pub enum Verb {
     /// Run scenarios, the bundled ones if no file is given
     Run(Selection),
-    /// Run scenarios on the simulator and on a kernel, and compare field by field
+    /// Run scenarios, or the C unit tests of object files, on the simulator and on a kernel, and compare field by field
     Compare(Selection),
+    /// Run the C unit tests of object files: programs in sections TYPE/test/NAME/{pktgen,setup,check}
+    Suite(Suite),
     /// Run scenario files on the kernel and keep what it did as goldens beside them
     Record(Record),
     /// What an object file holds, and whether the simulator has all it needs
@@ -104,6 +106,37 @@ pub struct Selection {
     /// Write inputs and outputs as a capture for Wireshark
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pcapng: Option<PathBuf>,
+    /// Known differences, instead of the bundled ledger
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ledger: Option<PathBuf>,
+    /// The day the ledger is judged on; today if not given
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<Date>,
+}
+
+#[derive(Args, Debug)]
+pub struct Suite {
+    /// Object files, or folders of them
+    #[arg(value_name = "OBJ|FOLDER", required = true, value_hint = ValueHint::AnyPath)]
+    pub objects: Vec<PathBuf>,
+    /// Run only tests whose OBJECT/TEST name contains this; may be given several times
+    #[arg(long, value_name = "PART")]
+    pub filter: Vec<String>,
+    /// The planes, separated by commas: sim, prog-run. Two are compared. sim if not given
+    #[arg(long, value_delimiter = ',', value_parser = plane)]
+    pub plane: Vec<PlaneName>,
+    /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
+    #[arg(long, value_name = "6.1|6.12|6.18")]
+    pub as_kernel: Option<Release>,
+    /// What runs programs in the simulator; `rbpf` declines what that crate gets wrong
+    #[arg(long, value_name = "ENGINE", default_value_t, value_parser = engine())]
+    pub engine: Engine,
+    /// How many objects run at a time; all processors if not given
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// A field that is not compared between planes, such as map:conntrack.last_seen; may be given several times
+    #[arg(long, value_name = "FIELD")]
+    pub ignore: Vec<String>,
     /// Known differences, instead of the bundled ledger
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ledger: Option<PathBuf>,

@@ -11,6 +11,7 @@ mod objects;
 mod record;
 mod run;
 mod select;
+mod suite;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -120,8 +121,12 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
             if selection.plane.len() == 1 {
                 return Err(Stop::usage("compare needs two planes, such as --plane sim,prog-run"));
             }
+            if suite::are_objects(&selection.what) {
+                return suite::compare(terminal, selection);
+            }
             run::run(terminal, selection, &[PlaneName::Sim, PlaneName::ProgRun])
         }
+        Verb::Suite(given) => suite::suite(terminal, given),
         Verb::Record(record) => record::record(terminal, record),
         Verb::Objects(objects) => objects::objects(terminal, objects),
         Verb::Fuzz(arguments) => fuzz::fuzz(terminal, arguments),

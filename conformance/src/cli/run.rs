@@ -1,6 +1,7 @@
 //! `bpftwin run` and `bpftwin compare`.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -53,7 +54,13 @@ fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, St
         if selection.plane.is_empty() { default.to_vec() } else { selection.plane.clone() };
     planes.sort_unstable();
     planes.dedup();
-    let (name, text) = match &selection.ledger {
+    let (ledger, today) = (ledger(selection.ledger.as_deref())?, today(selection.date));
+    Ok(Settings { planes, as_kernel: selection.as_kernel, engine: selection.engine, ledger, today })
+}
+
+/// The ledger in `file`, or the bundled one.
+pub fn ledger(file: Option<&Path>) -> Result<Ledger, Stop> {
+    let (name, text) = match file {
         None => (bundled::LEDGER_FILE.to_owned(), bundled::LEDGER.to_owned()),
         Some(file) => {
             let text = std::fs::read_to_string(file)
@@ -61,12 +68,15 @@ fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, St
             (file.to_string_lossy().into_owned(), text)
         }
     };
-    let ledger = Ledger::parse(&name, &text).map_err(|wrong| Stop::usage(wrong.to_string()))?;
-    let today = selection.date.unwrap_or_else(|| {
+    Ledger::parse(&name, &text).map_err(|wrong| Stop::usage(wrong.to_string()))
+}
+
+/// The day given, or today.
+pub fn today(date: Option<Date>) -> Date {
+    date.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Date::from_unix_days(since.as_secs() / 86_400)
-    });
-    Ok(Settings { planes, as_kernel: selection.as_kernel, engine: selection.engine, ledger, today })
+    })
 }
 
 /// Runs every scenario, several at a time, and reports them in order as soon as they are done.

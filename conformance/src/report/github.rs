@@ -62,10 +62,12 @@ pub fn annotations(report: &CaseReport) -> String {
     out
 }
 
-fn data(text: &str) -> String {
+/// Escapes a message.
+pub(super) fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-fn property(text: &str) -> String {
+/// Escapes a property.
+pub(super) fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

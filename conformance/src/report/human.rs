@@ -19,7 +19,7 @@ pub struct Look {
 }
 
 impl Look {
-    fn paint(self, text: &str, style: Style) -> String {
+    pub(super) fn paint(self, text: &str, style: Style) -> String {
         if self.color { text.style(style).to_string() } else { text.to_owned() }
     }
 }
@@ -137,7 +137,8 @@ pub fn reproduce(report: &CaseReport, settings: &Settings) -> String {
     format!("bpftwin run --plane {}{speaks}{engine} -v {}", planes.join(","), quoted(&report.file))
 }
 
-fn quoted(text: &str) -> String {
+/// As a shell reads it.
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+=@".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

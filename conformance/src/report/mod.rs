@@ -8,6 +8,8 @@ pub mod human;
 pub mod json;
 pub mod junit;
 pub mod pcapng;
+pub mod unit;
+pub mod unit_data;
 
 use std::collections::BTreeMap;
 

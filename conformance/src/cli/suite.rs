@@ -1,0 +1,202 @@
+//! `bpftwin suite`, and `bpftwin compare` of object files.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bpftwin_conformance::compare::IgnoreRule;
+use bpftwin_conformance::exit::Exit;
+use bpftwin_conformance::report::human::Look;
+use bpftwin_conformance::report::{unit, unit_data};
+use bpftwin_conformance::suite::PlaneName;
+use bpftwin_conformance::unit::{ObjectReport, Settings, run as run_one};
+
+use super::args::{Format, Selection, Suite};
+use super::{Stop, Terminal, run};
+
+/// Whether `compare` is asked about object files.
+pub fn are_objects(what: &[String]) -> bool {
+    !what.is_empty() && what.iter().all(|text| is_object(Path::new(text)))
+}
+
+fn is_object(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "o" || extension == "elf")
+}
+
+/// Runs the tests of objects on both planes.
+pub fn compare(terminal: &Terminal, selection: &Selection) -> Result<Exit, Stop> {
+    if selection.pcapng.is_some() {
+        return Err(Stop::usage("--pcapng is for scenarios"));
+    }
+    let suite = Suite {
+        objects: selection.what.iter().map(PathBuf::from).collect(),
+        filter: Vec::new(),
+        ignore: Vec::new(),
+        plane: vec![PlaneName::Sim, PlaneName::ProgRun],
+        as_kernel: selection.as_kernel,
+        engine: selection.engine,
+        jobs: selection.jobs,
+        ledger: selection.ledger.clone(),
+        date: selection.date,
+    };
+    self::suite(terminal, &suite)
+}
+
+/// Runs the tests of objects.
+pub fn suite(terminal: &Terminal, suite: &Suite) -> Result<Exit, Stop> {
+    let objects = objects(&suite.objects)?;
+    let settings = settings(suite)?;
+    let look = Look {
+        color: terminal.color,
+        verbosity: i8::try_from(terminal.global.verbose).unwrap_or(i8::MAX)
+            - i8::try_from(terminal.global.quiet).unwrap_or(i8::MAX),
+    };
+    let start = Instant::now();
+    match terminal.global.format {
+        Format::Human if look.verbosity >= 0 => {
+            terminal.out(&unit::banner(&settings, objects.len(), look))?;
+        }
+        Format::Json => terminal.out(&unit_data::json_begin(&settings, objects.len()))?,
+        _ => {}
+    }
+    let reports = all(terminal, &objects, &settings, suite.jobs, look)?;
+    let exit = unit::Summary::of(&reports).exit(&reports);
+    match terminal.global.format {
+        Format::Human if look.verbosity >= -1 => {
+            let mut out = String::new();
+            for report in &reports {
+                let part = unit::failure(report, &settings, look);
+                if !part.is_empty() {
+                    out.push('\n');
+                    out.push_str(&part);
+                }
+            }
+            terminal.out(&(out + &unit::summary(&reports, start.elapsed(), look)))?;
+        }
+        Format::Json => terminal.out(&unit_data::json_end(&reports, exit))?,
+        Format::Junit => terminal.out(&unit_data::junit(&reports))?,
+        Format::Human | Format::Github => {}
+    }
+    Ok(exit)
+}
+
+fn settings(suite: &Suite) -> Result<Settings, Stop> {
+    let mut planes = if suite.plane.is_empty() { vec![PlaneName::Sim] } else { suite.plane.clone() };
+    planes.sort_unstable();
+    planes.dedup();
+    let ignore = |field: &String| IgnoreRule { field: field.clone(), reason: "asked by --ignore".into() };
+    Ok(Settings {
+        planes,
+        kernel: None,
+        as_kernel: suite.as_kernel,
+        engine: suite.engine,
+        filter: suite.filter.clone(),
+        ignores: suite.ignore.iter().map(ignore).collect(),
+        ledger: run::ledger(suite.ledger.as_deref())?,
+        today: run::today(suite.date),
+    })
+}
+
+/// The files meant: those named, and every `*.o` below the folders named.
+fn objects(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = files.len();
+            walk(path, &mut files).map_err(|error| Stop::usage(format!("{}: {error}", path.display())))?;
+            if files.len() == before {
+                return Err(Stop::usage(format!("{}: no *.o in this folder", path.display())));
+            }
+        } else {
+            // Said before anything runs.
+            std::fs::File::open(path)
+                .map_err(|error| Stop::usage(format!("cannot read {}: {error}", path.display())))?;
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let mut entries =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            walk(&entry, files)?;
+        } else if is_object(&entry) {
+            files.push(entry);
+        }
+    }
+    Ok(())
+}
+
+type Done = Result<(ObjectReport, Duration), Stop>;
+
+/// Runs every object's tests, several objects at a time, and reports them in order as soon as they are done.
+fn all(
+    terminal: &Terminal,
+    objects: &[PathBuf],
+    settings: &Settings,
+    jobs: Option<u16>,
+    look: Look,
+) -> Result<Vec<ObjectReport>, Stop> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.map_or(processors, usize::from).min(objects.len());
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel::<(usize, Done)>();
+    let mut waiting: Vec<Option<Done>> = objects.iter().map(|_| None).collect();
+    let mut reports = Vec::with_capacity(objects.len());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(path) = objects.get(index) else { break };
+                    if sender.send((index, one(path, settings))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (index, done) in receiver {
+            waiting[index] = Some(done);
+            while let Some(done) = waiting.get_mut(reports.len()).and_then(Option::take) {
+                let said = done.and_then(|(report, took)| {
+                    say(terminal, &report, took, look)?;
+                    Ok(report)
+                });
+                match said {
+                    Ok(report) => reports.push(report),
+                    Err(stop) => {
+                        // The workers run out of objects; nobody listens any more.
+                        next.store(objects.len(), Ordering::Relaxed);
+                        return Err(stop);
+                    }
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(reports)
+}
+
+fn one(path: &Path, settings: &Settings) -> Done {
+    let start = Instant::now();
+    let elf = std::fs::read(path)
+        .map_err(|error| Stop::usage(format!("cannot read {}: {error}", path.display())))?;
+    Ok((run_one(&path.to_string_lossy(), &elf, settings), start.elapsed()))
+}
+
+fn say(terminal: &Terminal, report: &ObjectReport, took: Duration, look: Look) -> Result<(), Stop> {
+    match terminal.global.format {
+        Format::Human if look.verbosity >= 0 => terminal.out(&unit::lines(report, took, look)),
+        Format::Json => terminal.out(&unit_data::json(report)),
+        Format::Github => terminal.out(&unit_data::github(report)),
+        Format::Human | Format::Junit => Ok(()),
+    }
+}

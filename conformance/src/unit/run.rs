@@ -1,0 +1,228 @@
+//! One object of tests: opened, run on the planes asked for, judged, compared.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bpftwin_sim::bpf::Engine;
+use bpftwin_sim::bpf::object::Object;
+use bpftwin_sim::uapi::Release;
+
+use super::Verdict;
+use super::judge::{Tested, judge, unseen};
+use super::plan::{Plan, plan};
+use crate::compare::{IgnoreRule, compare};
+use crate::ledger::{Date, Ledger};
+use crate::observation::{Observation, Report};
+use crate::plane::kernel::KernelPlane;
+use crate::plane::sim::{SimPlane, set_types};
+use crate::plane::{Plane, Unavailable};
+use crate::resolve::objects::{file_name, shape};
+use crate::suite::{Compared, PlaneName};
+
+/// What suites are run with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The planes, at least one, each once.
+    pub planes: Vec<PlaneName>,
+    /// How the kernel is asked; `None`: as found when it is to be.
+    pub kernel: Option<KernelPlane>,
+    /// The kernel the simulator speaks as; `None`: the one compared with, or the newest.
+    pub as_kernel: Option<Release>,
+    /// What runs programs in the simulator.
+    pub engine: Engine,
+    /// Parts of `object/test` names; a test with any of them runs. Empty: all.
+    pub filter: Vec<String>,
+    /// Fields that are not compared.
+    pub ignores: Vec<IgnoreRule>,
+    /// Known differences.
+    pub ledger: Ledger,
+    /// For the ledger's dates.
+    pub today: Date,
+}
+
+/// How an object came out, apart from its tests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// Its tests ran.
+    Ran,
+    /// Planes saw different things.
+    Diverged,
+    /// It is no suite, or it cannot be loaded: in words, with a log where there is one.
+    Broken(String),
+    /// A plane cannot be asked.
+    Unavailable(Unavailable),
+}
+
+/// What became of an object.
+#[derive(Clone, Debug)]
+pub struct ObjectReport {
+    /// The file as given.
+    pub file: String,
+    /// Its name: the file's, up to the first dot.
+    pub name: String,
+    /// How it came out.
+    pub status: Status,
+    /// Each test on each plane that ran, the simulator first.
+    pub planes: Vec<(String, Vec<Tested>)>,
+    /// Planes against each other.
+    pub compared: Vec<Compared>,
+    /// Names of the runs, for differences.
+    pub runs: Vec<String>,
+    /// What of the object is left out, and why.
+    pub notes: Vec<String>,
+    /// Further reasons to fail, in words.
+    pub complaints: Vec<String>,
+}
+
+impl ObjectReport {
+    /// The tests' names with how each came out: on the worst plane.
+    pub fn tests(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        let first = self.planes.first().map(|(_, tests)| &tests[..]).unwrap_or_default();
+        first.iter().enumerate().map(|(index, test)| {
+            let verdicts = self.planes.iter().map(|(_, tests)| tests[index].verdict);
+            (test.name.as_str(), verdicts.max().unwrap_or(Verdict::Error))
+        })
+    }
+}
+
+/// Runs the tests of an object file.
+pub fn run(file: &str, elf: &[u8], settings: &Settings) -> ObjectReport {
+    let name = file_name(file);
+    let mut report = ObjectReport {
+        file: file.to_owned(),
+        status: Status::Ran,
+        planes: Vec::new(),
+        compared: Vec::new(),
+        runs: Vec::new(),
+        notes: Vec::new(),
+        complaints: Vec::new(),
+        name,
+    };
+    let mut object = match Object::parse(&report.name, elf) {
+        Ok(object) => object,
+        Err(error) => {
+            report.status = Status::Broken(error.to_string());
+            return report;
+        }
+    };
+    let wanted = |test: &str| {
+        let label = format!("{}/{test}", report.name);
+        settings.filter.is_empty() || settings.filter.iter().any(|part| label.contains(part))
+    };
+    let plan = match plan(&object, elf.to_vec().into(), settings.planes.len() > 1, wanted) {
+        Ok(plan) => plan,
+        Err(why) => {
+            report.status = Status::Broken(why);
+            return report;
+        }
+    };
+    if let Err(why) = set_types(&mut object, &plan.case.objects[0]) {
+        report.status = Status::Broken(why);
+        return report;
+    }
+    let object = Arc::new(object);
+    report.runs = plan.case.runs.iter().map(|run| run.name.clone()).collect();
+    report.notes.clone_from(&plan.notes);
+    if let Err(status) = observe(&object, &plan, settings, &mut report) {
+        let why = match &status {
+            Status::Unavailable(why) => why.to_string(),
+            Status::Broken(why) => why.lines().next().unwrap_or_default().to_owned(),
+            Status::Ran | Status::Diverged => String::new(),
+        };
+        let tests = plan.tests.iter().map(|test| unseen(test, &why)).collect();
+        report.planes = vec![(settings.planes[0].text().to_owned(), tests)];
+        report.status = status;
+    }
+    report
+}
+
+fn observe(
+    object: &Arc<Object>,
+    plan: &Plan,
+    settings: &Settings,
+    report: &mut ObjectReport,
+) -> Result<(), Status> {
+    let release = settings.as_kernel.unwrap_or_default();
+    let mut sim = SimPlane { release, engine: settings.engine, ..SimPlane::default() };
+    if plan.case.runs.is_empty() {
+        let tests = plan.tests.iter().map(|test| unseen(test, "")).collect();
+        report.planes.push((settings.planes[0].text().to_owned(), tests));
+        return Ok(());
+    }
+    let mut kernel = None;
+    if settings.planes.contains(&PlaneName::ProgRun) {
+        let plane =
+            settings.kernel.clone().map_or_else(KernelPlane::find, Ok).map_err(Status::Unavailable)?;
+        let seen = ask(&plane, plan, plane.run(&plan.case))?;
+        if settings.as_kernel.is_none() {
+            sim.release = Release::of_uname(&seen.begin.kernel).ok_or_else(|| {
+                Status::Broken(format!("kernel {} is none the simulator describes", seen.begin.kernel))
+            })?;
+        }
+        (sim.nr_cpus, sim.cpu) = (seen.begin.nr_cpus, seen.begin.cpu);
+        report.planes.push((plane.name().to_owned(), judge(plan, &seen)));
+        kernel = Some(seen);
+    }
+    if settings.planes.contains(&PlaneName::Sim) {
+        let mut seen = ask(&sim, plan, sim.run_opened(&plan.case, &[object.clone()]))?;
+        let differs =
+            kernel.as_ref().map(|kernel| differences(object, plan, settings, report, &seen, kernel));
+        let tests = judge(plan, &seen);
+        explain(&sim, plan, &tests, &differs.unwrap_or_default(), &mut seen);
+        report.planes.insert(0, (sim.name().to_owned(), judge(plan, &seen)));
+    }
+    Ok(())
+}
+
+fn ask(plane: &dyn Plane, plan: &Plan, said: Result<Report, Unavailable>) -> Result<Observation, Status> {
+    match said.map_err(Status::Unavailable)? {
+        Report::Declined(decline) => {
+            let log = decline.log.trim();
+            let log = if log.is_empty() { String::new() } else { format!("\n{log}") };
+            Err(Status::Broken(format!("{}: {}{log}", plane.name(), decline.reason)))
+        }
+        Report::Seen(seen) if seen.runs.len() == plan.case.runs.len() => Ok(*seen),
+        Report::Seen(seen) => Err(Status::Unavailable(Unavailable {
+            why: format!("{} did {} of {} runs", plane.name(), seen.runs.len(), plan.case.runs.len()),
+            advice: "this is a bug of the plane; please report it".into(),
+        })),
+    }
+}
+
+/// Compares the planes; the runs in which they differ.
+fn differences(
+    object: &Object,
+    plan: &Plan,
+    settings: &Settings,
+    report: &mut ObjectReport,
+    sim: &Observation,
+    kernel: &Observation,
+) -> BTreeSet<usize> {
+    let mut shapes = crate::shape::Shape::default();
+    shapes.objects.insert(object.name.clone(), shape(object));
+    let comparison = compare(&plan.case, &shapes, &settings.ignores, sim, kernel);
+    let judgement = settings.ledger.judge(&plan.case.name, comparison.differences, settings.today);
+    let runs = judgement.unexplained.iter().filter_map(|difference| difference.run).collect();
+    report.complaints.extend(judgement.stale.iter().cloned());
+    if !judgement.unexplained.is_empty() {
+        report.status = Status::Diverged;
+    }
+    let sides = ("sim".to_owned(), format!("prog-run {}", kernel.begin.kernel));
+    report.compared.push(Compared { sides, tally: comparison.tally, judgement });
+    runs
+}
+
+/// Tests whose last C lines are looked for: running an object again has to stay cheap.
+const EXPLAINED: usize = 20;
+
+/// Finds the last C lines of tests that failed and of runs that differ.
+fn explain(sim: &SimPlane, plan: &Plan, tests: &[Tested], differ: &BTreeSet<usize>, seen: &mut Observation) {
+    let failed = tests.iter().filter(|test| test.verdict > Verdict::Skip).filter_map(|test| test.decided);
+    let runs: BTreeSet<usize> = failed.chain(differ.iter().copied()).take(EXPLAINED).collect();
+    if runs.is_empty() {
+        return;
+    }
+    for (run, lines) in sim.last_lines(&plan.case, &runs) {
+        seen.runs[run].lines = lines;
+    }
+}

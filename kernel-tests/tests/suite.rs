@@ -1,0 +1,44 @@
+//! C unit tests on both planes: each test comes out the same, and every step agrees field by field. Needs root.
+
+use bpftwin_conformance::ledger::{Date, Ledger};
+use bpftwin_conformance::plane::kernel::KernelPlane;
+use bpftwin_conformance::suite::PlaneName;
+use bpftwin_conformance::unit::{ObjectReport, Settings, Status, Verdict, run};
+use bpftwin_sim::bpf::Engine;
+
+fn compared(file: &str, elf: &[u8]) -> ObjectReport {
+    let settings = Settings {
+        planes: vec![PlaneName::Sim, PlaneName::ProgRun],
+        kernel: Some(KernelPlane::at(env!("CARGO_BIN_EXE_bpftwin-kernel"))),
+        as_kernel: None,
+        engine: Engine::default(),
+        filter: Vec::new(),
+        ignores: Vec::new(),
+        ledger: Ledger::default(),
+        today: Date::from_unix_days(0),
+    };
+    let report = run(file, elf, &settings);
+    assert_eq!(report.status, Status::Ran, "{file}: {report:#?}");
+    let [(_, sim), (_, kernel)] = &report.planes[..] else { panic!("two planes") };
+    for (sim, kernel) in sim.iter().zip(kernel) {
+        assert!(sim.says_the_same(kernel), "{sim:#?}\n{kernel:#?}");
+    }
+    report
+}
+
+#[test]
+fn tests_that_pass() {
+    let report = compared("nat.o", include_bytes!("../../conformance/tests/suite/nat.o"));
+    assert!(report.tests().all(|(_, verdict)| verdict == Verdict::Pass), "{report:#?}");
+    assert!(report.compared[0].tally.compared > 400);
+    let report = compared("xdp.o", include_bytes!("../../conformance/tests/suite/xdp.o"));
+    let tests: Vec<_> = report.tests().collect();
+    assert_eq!(tests, [("drop", Verdict::Pass), ("later", Verdict::Skip)]);
+}
+
+#[test]
+fn tests_that_fail() {
+    let report = compared("red.o", include_bytes!("../../conformance/tests/suite/red.o"));
+    let worst = report.tests().filter(|(_, verdict)| *verdict > Verdict::Skip).count();
+    assert_eq!(worst, 14, "{report:#?}");
+}
