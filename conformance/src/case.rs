@@ -219,9 +219,12 @@ pub struct Follows {
     pub unless: Vec<u32>,
 }
 
+/// `data_in` and `ctx_in`.
+pub type Input<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 impl Run {
     /// `data_in` and `ctx_in`, given how the run before ended; `None`: it is not to be done.
-    pub fn input<'a>(&'a self, before: Option<&Outcome>) -> Option<(Cow<'a, [u8]>, Cow<'a, [u8]>)> {
+    pub fn input<'a>(&'a self, before: Option<&Outcome>) -> Option<Input<'a>> {
         let Some(follows) = &self.follows else {
             return Some((Cow::Borrowed(&self.data), Cow::Borrowed(&self.ctx)));
         };

@@ -16,14 +16,12 @@ use crate::unit::packets::Mismatch;
 use crate::unit::{ObjectReport, Settings, Status, Verdict};
 
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(tag = "event")]
 enum Line<'a> {
-    UnitSuite {
-        v: u32,
-        objects: usize,
-        planes: Vec<&'static str>,
-    },
-    UnitTest {
+    #[serde(rename = "unit-suite")]
+    Suite { v: u32, objects: usize, planes: Vec<&'static str> },
+    #[serde(rename = "unit-test")]
+    Test {
         v: u32,
         object: &'a str,
         file: &'a str,
@@ -41,7 +39,8 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         c_lines: &'a [String],
     },
-    UnitDifference {
+    #[serde(rename = "unit-difference")]
+    Difference {
         v: u32,
         object: &'a str,
         file: &'a str,
@@ -56,7 +55,8 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         known: Option<&'a str>,
     },
-    UnitObject {
+    #[serde(rename = "unit-object")]
+    Object {
         v: u32,
         object: &'a str,
         file: &'a str,
@@ -69,7 +69,8 @@ enum Line<'a> {
         fields: u64,
         not_compared: BTreeMap<&'a str, u64>,
     },
-    UnitSummary {
+    #[serde(rename = "unit-summary")]
+    Summary {
         v: u32,
         tests: BTreeMap<&'static str, usize>,
         diverged: usize,
@@ -141,7 +142,7 @@ fn counts(tests: impl Iterator<Item = Verdict>) -> BTreeMap<&'static str, usize>
 /// The first line of JSON.
 pub fn json_begin(settings: &Settings, objects: usize) -> String {
     let planes = settings.planes.iter().map(|plane| plane.text()).collect();
-    write(&Line::UnitSuite { v: VERSION, objects, planes })
+    write(&Line::Suite { v: VERSION, objects, planes })
 }
 
 /// An object in JSON: its tests on each plane, what differs, then itself.
@@ -155,7 +156,7 @@ pub fn json(report: &ObjectReport) -> String {
                 status: part.verdict.word(),
                 logs: &part.logs,
             });
-            out += &write(&Line::UnitTest {
+            out += &write(&Line::Test {
                 v,
                 object,
                 file,
@@ -180,7 +181,7 @@ pub fn json(report: &ObjectReport) -> String {
         let known = judgement.explained.iter().map(|(difference, why)| (difference, Some(why.as_str())));
         for (difference, known) in open.chain(known) {
             let run = difference.run.and_then(|run| report.runs.get(run));
-            out += &write(&Line::UnitDifference {
+            out += &write(&Line::Difference {
                 v,
                 object,
                 file,
@@ -198,7 +199,7 @@ pub fn json(report: &ObjectReport) -> String {
     let (status, reason) = status(report);
     let tests = counts(report.tests().map(|(_, verdict)| verdict));
     let notes = &report.notes;
-    out + &write(&Line::UnitObject {
+    out + &write(&Line::Object {
         v,
         object,
         file,
@@ -219,7 +220,7 @@ pub fn json_end(reports: &[ObjectReport], exit: Exit) -> String {
         .into_iter()
         .map(|verdict| (verdict.word(), summary.count(verdict)))
         .collect();
-    write(&Line::UnitSummary {
+    write(&Line::Summary {
         v: VERSION,
         tests,
         diverged: summary.diverged,

@@ -86,14 +86,13 @@ fn judge_one(test: &Test, runs: &[RunSeen]) -> Tested {
                 };
                 tested.worse(verdict, format!("check {program} returned {} ({says})", *retval as i32));
             }
-            (_, Outcome::Done { retval, .. }) => match Verdict::of_code(*retval) {
-                Some(verdict @ (Verdict::Fail | Verdict::Error)) => {
+            (_, Outcome::Done { retval, .. }) => {
+                if let Some(verdict @ (Verdict::Fail | Verdict::Error)) = Verdict::of_code(*retval) {
                     let word = verdict.word();
                     tested.worse(verdict, format!("{step_name} {program} returned {retval} ({word})"));
                     break;
                 }
-                _ => {}
-            },
+            }
             _ => {
                 let what = describe(ProgType::Unspec, outcome);
                 tested.worse(Verdict::Error, format!("{step_name} {program}: {what}"));

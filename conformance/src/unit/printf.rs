@@ -125,7 +125,7 @@ impl Conversion {
             'x' => (if self.alternate { "0x" } else { "" }, format!("{unsigned:x}")),
             'X' => (if self.alternate { "0X" } else { "" }, format!("{unsigned:X}")),
             'o' => (if self.alternate { "0" } else { "" }, format!("{unsigned:o}")),
-            'c' => return self.pad(char::from(argument as u8).to_string()),
+            'c' => return self.pad(&char::from(argument as u8).to_string()),
             's' | 'p' => ("0x", format!("{argument:x}")),
             _ => ("", unsigned.to_string()),
         };
@@ -138,10 +138,10 @@ impl Conversion {
         if digits.len() < precision {
             digits.insert_str(0, &"0".repeat(precision - digits.len()));
         }
-        self.pad(format!("{sign}{digits}"))
+        self.pad(&format!("{sign}{digits}"))
     }
 
-    fn pad(&self, text: String) -> String {
+    fn pad(&self, text: &str) -> String {
         let width = self.width;
         if self.minus { format!("{text:<width$}") } else { format!("{text:>width$}") }
     }

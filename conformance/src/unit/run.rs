@@ -164,7 +164,7 @@ fn observe(
         kernel = Some(seen);
     }
     if settings.planes.contains(&PlaneName::Sim) {
-        let mut seen = ask(&sim, plan, sim.run_opened(&plan.case, &[object.clone()]))?;
+        let mut seen = ask(&sim, plan, sim.run_opened(&plan.case, std::slice::from_ref(object)))?;
         let differs =
             kernel.as_ref().map(|kernel| differences(object, plan, settings, report, &seen, kernel));
         let tests = judge(plan, &seen);
