@@ -20,6 +20,7 @@ mod mtu;
 mod program_tests;
 mod record;
 mod redirect;
+mod refused;
 mod skb_bytes;
 mod skb_geometry;
 mod skb_meta;
@@ -35,6 +36,7 @@ use std::sync::LazyLock;
 
 pub use call::Call;
 pub use gpl::{GPL_ONLY, check_license};
+pub use refused::reason;
 
 use crate::bpf::FaultKind;
 use crate::uapi::ProgType::{
@@ -216,7 +218,10 @@ pub fn check(prog_type: ProgType, id: u32) -> Result<(), String> {
     if rows().any(|row| row.id == id) {
         return Err(format!("bpf_{name} is not for programs of type {prog_type}"));
     }
-    Err(format!("bpf_{name} is not modelled"))
+    Err(match reason(id) {
+        Some(why) => format!("bpf_{name} is not modelled: {why}"),
+        None => format!("bpf_{name} is not modelled"),
+    })
 }
 
 #[cfg(test)]
@@ -227,7 +232,10 @@ mod tests {
     fn a_refused_helper_is_named() {
         assert_eq!(check(SchedCls, uapi::id::map_lookup_elem), Ok(()));
         assert_eq!(check(SchedCls, uapi::id::tail_call), Ok(()));
-        assert_eq!(check(SchedCls, uapi::id::d_path), Err("bpf_d_path is not modelled".into()));
+        assert_eq!(
+            check(SchedCls, uapi::id::d_path),
+            Err("bpf_d_path is not modelled: tracing programs are not modelled".into())
+        );
         assert_eq!(check(SchedCls, 5000), Err("there is no helper number 5000".into()));
     }
 

@@ -20,7 +20,7 @@ use crate::uapi::ProgType::{
 };
 use crate::uapi::{ProgTypes, Release};
 
-pub use refused::REFUSED;
+pub use refused::{REFUSED, Refused};
 
 /// One kernel function.
 pub struct Kfunc {
