@@ -10,7 +10,6 @@ static long mock_fib_lookup(void *ctx, void *params, int plen, unsigned int flag
 #define bpf_fib_lookup(...) mock_fib_lookup(__VA_ARGS__)
 #define BPF_MAP_TYPE_HASH_OF_MAPS 13
 #define BPF_MAP_TYPE_LRU_PERCPU_HASH 10
-#define LIBBPF_PIN_REPLACE 16
 
 static long (*const bpf_ringbuf_output)(void *ringbuf, void *data, __u64 size, __u64 flags) = (void *)130;
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
