@@ -2,6 +2,7 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bpftwin_conformance::observation::{Observation, Outcome, Report};
@@ -14,6 +15,7 @@ const NAT: &[u8] = include_bytes!("suite/nat.o");
 const XDP: &[u8] = include_bytes!("suite/xdp.o");
 const RED: &[u8] = include_bytes!("suite/red.o");
 const SKIPPED: &[u8] = include_bytes!("suite/skipped.o");
+const UNLOADABLE: &[u8] = include_bytes!("suite/unloadable.o");
 const FAULT: &[u8] = include_bytes!("suite/fault.o");
 
 fn rig() -> Rig {
@@ -146,7 +148,7 @@ fn reports() {
 /// What the simulator sees of an object's tests.
 fn observed(name: &str, elf: &[u8]) -> (Plan, Observation) {
     let mut object = Object::parse(name, elf).unwrap();
-    let plan = plan(&object, elf.to_vec().into(), true, |_| true).unwrap();
+    let plan = plan(&object, elf.to_vec().into(), true, |_| true, &BTreeMap::new()).unwrap();
     set_types(&mut object, &plan.case.objects[0]).unwrap();
     match SimPlane::default().run_opened(&plan.case, &[Arc::new(object)]).unwrap() {
         Report::Seen(seen) => (plan, *seen),
@@ -217,13 +219,27 @@ fn a_plan() {
     assert!(matches!(&seen.runs[3].outcome, Outcome::Done { ctx, .. } if ctx.len() == 192));
     // A test that calls nothing needs nothing but what `values` hold.
     let object = Object::parse("nat", NAT).unwrap();
-    let alone = bpftwin_conformance::unit::plan::plan(&object, NAT.to_vec().into(), false, |name| {
-        name == "10_check_only"
-    });
+    let only = |name: &str| name == "10_check_only";
+    let alone =
+        bpftwin_conformance::unit::plan::plan(&object, NAT.to_vec().into(), false, only, &BTreeMap::new());
     let alone = alone.unwrap();
     assert!(!alone.case.objects[0].programs.iter().any(|name| name == "rewrite_setup"));
     let (plan, _) = observed("xdp", XDP);
     assert!(plan.case.runs.iter().all(|run| run.ctx.is_empty()), "XDP tests have no context");
+}
+
+/// One program no plane can load leaves only the tests in error that need it.
+#[test]
+fn a_program_that_cannot_be_loaded() {
+    let folder = Rig::new();
+    folder.write("unloadable.o", UNLOADABLE);
+    let ran = folder.bpftwin(&["suite", "unloadable.o"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("ERROR unloadable/needs_it"), "{ran:?}");
+    assert!(ran.stdout.contains("program \"tail_unknown\""), "{ran:?}");
+    assert!(ran.stdout.contains("helper"), "{ran:?}");
+    assert!(ran.stdout.contains("PASS unloadable/does_without"), "{ran:?}");
+    assert!(ran.stdout.contains("1 passed, 1 in error"), "{ran:?}");
 }
 
 /// Objects that are broken anywhere are declined or run, and never a panic.
@@ -238,6 +254,6 @@ fn broken_objects() {
             elf[at] = (seed >> 56) as u8;
         }
         let Ok(object) = Object::parse("o", &elf) else { continue };
-        let _ = plan(&object, elf.clone().into(), false, |_| true);
+        let _ = plan(&object, elf.clone().into(), false, |_| true, &BTreeMap::new());
     }
 }

@@ -6,9 +6,9 @@ use bpftwin_conformance::suite::PlaneName;
 use bpftwin_conformance::unit::{ObjectReport, Settings, Status, Verdict, run};
 use bpftwin_sim::bpf::Engine;
 
-fn compared(file: &str, elf: &[u8]) -> ObjectReport {
-    let settings = Settings {
-        planes: vec![PlaneName::Sim, PlaneName::ProgRun],
+fn settings(planes: &[PlaneName]) -> Settings {
+    Settings {
+        planes: planes.to_vec(),
         kernel: Some(KernelPlane::at(env!("CARGO_BIN_EXE_bpftwin-kernel"))),
         as_kernel: None,
         engine: Engine::default(),
@@ -16,7 +16,11 @@ fn compared(file: &str, elf: &[u8]) -> ObjectReport {
         ignores: Vec::new(),
         ledger: Ledger::default(),
         today: Date::from_unix_days(0),
-    };
+    }
+}
+
+fn compared(file: &str, elf: &[u8]) -> ObjectReport {
+    let settings = settings(&[PlaneName::Sim, PlaneName::ProgRun]);
     let report = run(file, elf, &settings);
     assert_eq!(report.status, Status::Ran, "{file}: {report:#?}");
     let [(_, sim), (_, kernel)] = &report.planes[..] else { panic!("two planes") };
@@ -41,4 +45,15 @@ fn tests_that_fail() {
     let report = compared("red.o", include_bytes!("../../conformance/tests/suite/red.o"));
     let worst = report.tests().filter(|(_, verdict)| *verdict > Verdict::Skip).count();
     assert_eq!(worst, 14, "{report:#?}");
+}
+
+/// The verifier refuses one test's program; the other test runs.
+#[test]
+fn a_test_the_verifier_refuses() {
+    let elf = include_bytes!("../../conformance/tests/suite/fault.o");
+    let report = run("fault.o", elf, &settings(&[PlaneName::ProgRun]));
+    assert_eq!(report.status, Status::Ran, "{report:#?}");
+    let tests: Vec<_> = report.tests().collect();
+    assert_eq!(tests, [("fault", Verdict::Error), ("good", Verdict::Pass)]);
+    assert!(report.planes[0].1[0].why[0].contains("invalid mem access 'pkt_end'"), "{report:#?}");
 }

@@ -207,13 +207,21 @@ impl<'a> Programs<'a> {
 }
 
 /// The tests of `object` that `wanted` accepts by name, and the case that runs them. An error says why the object is no
-/// suite. With `whole`, planes look at every map, for comparison; without, only at those results are in.
-pub fn plan(object: &Object, elf: Bytes, whole: bool, wanted: impl Fn(&str) -> bool) -> Result<Plan, String> {
+/// suite. With `whole`, planes look at every map, for comparison; without, only at those results are in. The tests that
+/// `unloadable` gives reasons for are not run.
+pub fn plan(
+    object: &Object,
+    elf: Bytes,
+    whole: bool,
+    wanted: impl Fn(&str) -> bool,
+    unloadable: &BTreeMap<String, String>,
+) -> Result<Plan, String> {
     special(object)?;
     let programs = Programs::of(object)?;
     let (mut runs, mut tests, mut roots) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (name, steps) in programs.tests.iter().filter(|(name, _)| wanted(name)) {
-        let mut test = Test { name: (*name).to_owned(), steps: Vec::new(), wrong: wrong(steps) };
+        let mut test = Test { name: (*name).to_owned(), steps: Vec::new(), wrong: None };
+        test.wrong = wrong(steps).or_else(|| unloadable.get(*name).cloned());
         if test.wrong.is_none() {
             let check = steps[&Step::Check][0];
             let ctx_len = if programs.types[check] == ProgType::SchedCls { CTX_LEN } else { 0 };

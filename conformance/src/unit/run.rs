@@ -1,6 +1,6 @@
 //! One object of tests: opened, run on the planes asked for, judged, compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bpftwin_sim::bpf::Engine;
@@ -98,32 +98,54 @@ pub fn run(file: &str, elf: &[u8], settings: &Settings) -> ObjectReport {
         complaints: Vec::new(),
         name,
     };
-    let mut object = match Object::parse(&report.name, elf) {
-        Ok(object) => object,
-        Err(error) => {
-            report.status = Status::Broken(error.to_string());
-            return report;
+    attempt(elf, settings, &BTreeMap::new(), &mut report);
+    if matches!(report.status, Status::Broken(_)) {
+        // One program that cannot be loaded is no reason to leave out tests that do without it.
+        let unloadable = unloadable(elf, settings, &report);
+        if !unloadable.is_empty() && report.tests().any(|(test, _)| !unloadable.contains_key(test)) {
+            (report.status, report.planes, report.compared) = (Status::Ran, Vec::new(), Vec::new());
+            attempt(elf, settings, &unloadable, &mut report);
         }
-    };
+    }
+    report
+}
+
+/// The tests wanted of an object, without those that `unloadable` gives reasons for.
+fn plan_of(
+    object: &Object,
+    elf: &[u8],
+    settings: &Settings,
+    unloadable: &BTreeMap<String, String>,
+) -> Result<Plan, String> {
     let wanted = |test: &str| {
-        let label = format!("{}/{test}", report.name);
+        let label = format!("{}/{test}", object.name);
         settings.filter.is_empty() || settings.filter.iter().any(|part| label.contains(part))
     };
-    let plan = match plan(&object, elf.to_vec().into(), settings.planes.len() > 1, wanted) {
-        Ok(plan) => plan,
+    plan(object, elf.to_vec().into(), settings.planes.len() > 1, wanted, unloadable)
+}
+
+fn attempt(
+    elf: &[u8],
+    settings: &Settings,
+    unloadable: &BTreeMap<String, String>,
+    report: &mut ObjectReport,
+) {
+    let opened = Object::parse(&report.name, elf).map_err(|error| error.to_string());
+    let planned = opened.and_then(|mut object| {
+        let plan = plan_of(&object, elf, settings, unloadable)?;
+        set_types(&mut object, &plan.case.objects[0])?;
+        Ok((Arc::new(object), plan))
+    });
+    let (object, plan) = match planned {
+        Ok(planned) => planned,
         Err(why) => {
             report.status = Status::Broken(why);
-            return report;
+            return;
         }
     };
-    if let Err(why) = set_types(&mut object, &plan.case.objects[0]) {
-        report.status = Status::Broken(why);
-        return report;
-    }
-    let object = Arc::new(object);
     report.runs = plan.case.runs.iter().map(|run| run.name.clone()).collect();
     report.notes.clone_from(&plan.notes);
-    if let Err(status) = observe(&object, &plan, settings, &mut report) {
+    if let Err(status) = observe(&object, &plan, settings, report) {
         let why = match &status {
             Status::Unavailable(why) => why.to_string(),
             Status::Broken(why) => why.lines().next().unwrap_or_default().to_owned(),
@@ -133,7 +155,41 @@ pub fn run(file: &str, elf: &[u8], settings: &Settings) -> ObjectReport {
         report.planes = vec![(settings.planes[0].text().to_owned(), tests)];
         report.status = status;
     }
-    report
+}
+
+/// The tests that cannot be loaded on every plane even alone, and why.
+fn unloadable(elf: &[u8], settings: &Settings, report: &ObjectReport) -> BTreeMap<String, String> {
+    let release = settings.as_kernel.unwrap_or_default();
+    let mut planes: Vec<Box<dyn Plane>> = Vec::new();
+    if settings.planes.contains(&PlaneName::Sim) {
+        planes.push(Box::new(SimPlane { release, engine: settings.engine, ..SimPlane::default() }));
+    }
+    if settings.planes.contains(&PlaneName::ProgRun) {
+        let kernel = settings.kernel.clone().map_or_else(KernelPlane::find, Ok);
+        planes.extend(kernel.ok().map(|plane| Box::new(plane) as Box<dyn Plane>));
+    }
+    let mut found = BTreeMap::new();
+    let Ok(object) = Object::parse(&report.name, elf) else { return found };
+    for (test, _) in report.tests() {
+        let alone = |name: &str| name == test;
+        let Ok(Plan { mut case, .. }) = plan(&object, elf.to_vec().into(), false, alone, &found) else {
+            continue;
+        };
+        if case.runs.is_empty() {
+            continue;
+        }
+        // Loading is all that is asked.
+        (case.runs, case.watch) = (Vec::new(), Some(Vec::new()));
+        for plane in &planes {
+            if let Ok(Report::Declined(decline)) = plane.run(&case) {
+                let log = decline.log.trim();
+                let log = if log.is_empty() { String::new() } else { format!("\n{log}") };
+                found.insert(test.to_owned(), format!("{}: {}{log}", plane.name(), decline.reason));
+                break;
+            }
+        }
+    }
+    found
 }
 
 fn observe(
