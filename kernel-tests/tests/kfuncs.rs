@@ -6,6 +6,7 @@ mod rig;
 use rig::{agreed, case, marked, plain};
 
 const DYNPTRS: &[u8] = include_bytes!("objects/dynptrs.o");
+const CONNTRACK: &[u8] = include_bytes!("objects/conntrack.o");
 
 /// `len` bytes, all different as far as bytes go.
 fn frame(len: usize) -> Vec<u8> {
@@ -24,4 +25,13 @@ fn dynptrs_and_iterators() {
 fn dynptrs_over_fragments() {
     let runs = [60, 3520, 5010, 5020, 9000].map(|len| plain("from_xdp", &frame(len))).into();
     agreed(&case(DYNPTRS, &["from_xdp"], runs));
+}
+
+#[test]
+fn connections_and_xfrm_states() {
+    for program in ["entries", "zones", "mistakes"] {
+        let runs = (0..6).map(|mark| marked(program, &frame(64), mark)).collect();
+        agreed(&case(CONNTRACK, &[program], runs));
+    }
+    agreed(&case(CONNTRACK, &["on_xdp"], vec![plain("on_xdp", &frame(64))]));
 }

@@ -1,5 +1,6 @@
 //! What a running program may ask for that is neither packet nor map.
 
+use crate::net::conntrack::Conntrack;
 use crate::net::fib::Fib;
 use crate::net::network::{Device, Network};
 use crate::net::timer::Timers;
@@ -21,6 +22,8 @@ pub struct Env {
     pub devices: Vec<Device>,
     /// Routes and neighbours.
     pub fib: Fib,
+    /// Connections.
+    pub conntrack: Conntrack,
 }
 
 impl Env {
@@ -39,6 +42,7 @@ impl Env {
             trace_pipe: Vec::new(),
             timers: Timers::default(),
             cookies: 0,
+            conntrack: Conntrack::default(),
             fib: Fib::new(network, &devices),
             devices,
         }

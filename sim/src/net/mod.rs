@@ -9,10 +9,12 @@
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
 //! | [`kfunc`] | the table of kernel functions, one file per family |
+//! | [`conntrack`] | the connections that programs make and find |
 //! | [`held`], [`dynptr`] | what a running program has to give back, and its dynptrs |
 //! | `timer` | timers inside map values, and moving the clock |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
+pub mod conntrack;
 pub mod csum;
 pub mod ctx;
 pub mod dynptr;

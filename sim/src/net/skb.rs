@@ -94,6 +94,8 @@ pub enum Dst {
     None,
     /// A route that is not valid (`ip6_null_entry`).
     Null,
+    /// A metadata destination: `struct bpf_xfrm_info`, for an xfrm interface.
+    Xfrm([u8; 8]),
     /// A metadata destination: what a tunnel device shall send, or received.
     Tunnel(Box<TunnelInfo>),
 }

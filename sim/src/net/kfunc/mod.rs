@@ -6,10 +6,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // every row has the same type of function
 
+mod ct;
 mod dynptr;
 mod iter;
 mod refused;
 mod section;
+mod xfrm;
 
 use crate::bpf::load;
 use crate::net::held::Kind;
@@ -86,7 +88,7 @@ const SKB: ProgTypes = ProgTypes::of(&[SchedCls, SchedAct, SkSkb, SocketFilter, 
 const WRITERS: ProgTypes = ProgTypes::of(&[SchedCls, SchedAct, Xdp, LwtXmit, SkSkb, SkMsg, CgroupSockopt]);
 
 /// Every family. Numbers follow from the order.
-const FAMILIES: &[&[Kfunc]] = &[dynptr::ROWS, iter::ROWS, section::ROWS];
+const FAMILIES: &[&[Kfunc]] = &[ct::ROWS, dynptr::ROWS, iter::ROWS, section::ROWS, xfrm::ROWS];
 
 /// Every row, in the order of their numbers.
 pub fn rows() -> impl Iterator<Item = &'static Kfunc> {

@@ -1,6 +1,6 @@
 //! Kernel functions that programs may call in the kernel and may not here.
 
-use crate::uapi::Release::{self, V6_12, V6_18};
+use crate::uapi::Release::{self, V6_1, V6_12, V6_18};
 
 /// A kernel function that is not modelled, and why.
 pub struct Refused {
@@ -26,6 +26,8 @@ const CRYPTO: &str = "is not modelled: the kernel's ciphers";
 const ARENAS: &str = "is not modelled: arenas";
 const FILES: &str = "is not modelled: there are no files";
 const USER: &str = "is not modelled: there is no user memory";
+/// `kernel/bpf/offload.c: bpf_dev_bound_kfunc_check`, v6.12: the kernel refuses them to any other program.
+const BOUND: &str = "is only for programs bound to a device, which are not modelled";
 const SOCKETS: &str = "is not modelled: it changes sockets of the stack";
 
 /// Every one, by what it lacks.
@@ -86,6 +88,13 @@ pub const REFUSED: &[Refused] = &[
     no("bpf_get_fsverity_digest", V6_12, FILES),
     no("bpf_get_file_xattr", V6_12, FILES),
     no("bpf_copy_from_user_str", V6_12, USER),
+    no("bpf_ct_set_nat_info", V6_1, "is not modelled: address translation in connection tracking"),
+    no("bpf_xdp_flow_lookup", V6_12, "is not modelled: flow tables"),
+    no("bpf_skb_set_fou_encap", V6_12, "is not modelled: encapsulation in UDP by the tunnel device"),
+    no("bpf_skb_get_fou_encap", V6_12, "is not modelled: encapsulation in UDP by the tunnel device"),
+    no("bpf_xdp_metadata_rx_timestamp", V6_12, BOUND),
+    no("bpf_xdp_metadata_rx_hash", V6_12, BOUND),
+    no("bpf_xdp_metadata_rx_vlan_tag", V6_12, BOUND),
     no("bpf_sock_destroy", V6_12, SOCKETS),
     no("bpf_sk_assign_tcp_reqsk", V6_12, SOCKETS),
     no("bpf_dynptr_from_skb_meta", V6_18, "is not modelled: dynptrs over metadata"),
