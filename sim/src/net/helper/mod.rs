@@ -31,6 +31,7 @@ mod timer;
 mod tunnel;
 mod vlan;
 mod xdp;
+mod xfrm;
 
 use std::sync::LazyLock;
 
@@ -182,6 +183,7 @@ const FAMILIES: &[&[Helper]] = &[
     tunnel::ROWS,
     vlan::ROWS,
     xdp::ROWS,
+    xfrm::ROWS,
 ];
 
 /// Rows by program type and number.

@@ -9,6 +9,8 @@
 mod ct;
 mod dynptr;
 mod iter;
+#[cfg(test)]
+mod program_tests;
 mod refused;
 mod section;
 mod xfrm;

@@ -52,14 +52,14 @@ fn get_state(call: &mut Call<'_, '_>) -> Ret {
         return Ok(0);
     }
     let bytes = call.mem_mut(opts, size)?;
-    let error = if size != STATE_OPTS {
-        Errno::EINVAL
-    } else {
+    let error = if size == STATE_OPTS {
         match i32::from_le_bytes(bytes[4..8].try_into().expect("4 bytes")) {
             ..-1 => Errno::EINVAL,
             -1 => Errno::ENOENT,
             0.. => Errno::ENONET,
         }
+    } else {
+        Errno::EINVAL
     };
     bytes[..4].copy_from_slice(&(error.as_r0() as i32).to_le_bytes());
     Ok(0)
