@@ -31,24 +31,47 @@ struct {
 			bpf_map_update_elem(&map, &key, &first, BPF_ANY); \
 	}
 
-static __always_inline int work(struct __sk_buff *skb, __u64 sum)
-{
-#include "uses.h"
-	skb->mark = sum;
-	return TC_ACT_OK;
-}
-
 #define STAGE(number, next)                                              \
 	TAIL("tc", calls, number) int stage_##number(struct __sk_buff *skb) \
 	{                                                                \
-		work(skb, skb->mark + number);                           \
+		skb->mark = work_##number(skb->mark + number);           \
 		bpf_tail_call(skb, &calls, next);                        \
 		return TC_ACT_OK;                                        \
 	}
+
+static __always_inline __u64 work_0(__u64 sum)
+{
+#include "uses_0.h"
+	return sum;
+}
 STAGE(0, 1)
+
+static __always_inline __u64 work_1(__u64 sum)
+{
+#include "uses_1.h"
+	return sum;
+}
 STAGE(1, 2)
+
+static __always_inline __u64 work_2(__u64 sum)
+{
+#include "uses_2.h"
+	return sum;
+}
 STAGE(2, 3)
+
+static __always_inline __u64 work_3(__u64 sum)
+{
+#include "uses_3.h"
+	return sum;
+}
 STAGE(3, 4)
+
+static __always_inline __u64 work_4(__u64 sum)
+{
+#include "uses_4.h"
+	return sum;
+}
 STAGE(4, 15)
 
 #define TEST(name)                                                       \

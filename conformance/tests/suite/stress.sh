@@ -26,16 +26,23 @@ maps() {
 	done
 }
 
+# What a stage does: a kernel lets a program use 64 maps.
 uses() {
-	number=0
-	while [ $number -lt 200 ]; do
-		echo "USE(map_$number, $number)"
-		number=$((number + 1))
+	round=0
+	while [ $round -lt 5 ]; do
+		number=$(($1 * 40))
+		while [ $number -lt $(($1 * 40 + 40)) ]; do
+			echo "USE(map_$number, $((number + round * 1000)))"
+			number=$((number + 1))
+		done
+		round=$((round + 1))
 	done
 }
 
 maps >"$folder/maps.h"
-uses >"$folder/uses.h"
+for stage in 0 1 2 3 4; do
+	uses $stage >"$folder/uses_$stage.h"
+done
 
 one() {
 	object=$folder/stress_$1.o
