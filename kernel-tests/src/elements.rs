@@ -93,9 +93,11 @@ impl When {
                     Self::End
                 }
             }
-            kernel::BPF_MAP_TYPE_DEVMAP | kernel::BPF_MAP_TYPE_DEVMAP_HASH | kernel::BPF_MAP_TYPE_CPUMAP => {
-                Self::End
-            }
+            kernel::BPF_MAP_TYPE_DEVMAP
+            | kernel::BPF_MAP_TYPE_DEVMAP_HASH
+            | kernel::BPF_MAP_TYPE_CPUMAP
+            | kernel::BPF_MAP_TYPE_CGROUP_STORAGE
+            | kernel::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE => Self::End,
             kernel::BPF_MAP_TYPE_RINGBUF | kernel::BPF_MAP_TYPE_PERF_EVENT_ARRAY => {
                 Self::Never("its records are reported run by run")
             }
@@ -110,6 +112,18 @@ impl When {
             }
             kernel::BPF_MAP_TYPE_BLOOM_FILTER => {
                 Self::Never("a bloom filter only answers whether a value is in it")
+            }
+            kernel::BPF_MAP_TYPE_USER_RINGBUF => Self::Never("only programs read it"),
+            kernel::BPF_MAP_TYPE_CGROUP_ARRAY | kernel::BPF_MAP_TYPE_XSKMAP => {
+                Self::Never("user space cannot read it")
+            }
+            kernel::BPF_MAP_TYPE_SOCKMAP
+            | kernel::BPF_MAP_TYPE_SOCKHASH
+            | kernel::BPF_MAP_TYPE_REUSEPORT_SOCKARRAY => {
+                Self::Never("it gives socket cookies, which differ on every run")
+            }
+            kernel::BPF_MAP_TYPE_SK_STORAGE | kernel::BPF_MAP_TYPE_CGRP_STORAGE => {
+                Self::Never("its keys are descriptors and cannot be listed")
             }
             _ => Self::Never("its elements are kernel objects or have no order to read them in"),
         }

@@ -46,6 +46,8 @@ fn flags(map_type: u32) -> u32 {
         {
             kernel::BPF_F_ZERO_SEED
         }
+        // Without a secret seed, a bloom filter is wrong about the same values each time.
+        kernel::BPF_MAP_TYPE_BLOOM_FILTER => kernel::BPF_F_ZERO_SEED,
         _ => 0,
     }
 }

@@ -33,7 +33,11 @@ pub const fn when(map_type: MapType, flags: u32) -> When {
                 When::End
             }
         }
-        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => When::End,
+        MapType::Devmap
+        | MapType::DevmapHash
+        | MapType::Cpumap
+        | MapType::CgroupStorage
+        | MapType::PercpuCgroupStorage => When::End,
         MapType::Ringbuf | MapType::PerfEventArray => When::Never("its records are reported run by run"),
         MapType::ProgArray => When::Never("it gives program ids, which differ on every load"),
         MapType::ArrayOfMaps | MapType::HashOfMaps => {
@@ -41,6 +45,14 @@ pub const fn when(map_type: MapType, flags: u32) -> When {
         }
         MapType::Queue | MapType::Stack => When::Never("only its next element can be read"),
         MapType::BloomFilter => When::Never("a bloom filter only answers whether a value is in it"),
+        MapType::UserRingbuf => When::Never("only programs read it"),
+        MapType::CgroupArray | MapType::Xskmap => When::Never("user space cannot read it"),
+        MapType::Sockmap | MapType::Sockhash | MapType::ReuseportSockarray => {
+            When::Never("it gives socket cookies, which differ on every run")
+        }
+        MapType::SkStorage | MapType::CgrpStorage => {
+            When::Never("its keys are descriptors and cannot be listed")
+        }
         _ => When::Never("its elements are kernel objects or have no order to read them in"),
     }
 }

@@ -155,6 +155,16 @@ impl Map {
         self.read(Cmd::MapLookupElem, key, flags)
     }
 
+    /// `BPF_MAP_LOOKUP_ELEM` of a bloom filter: `ENOENT` if the value is not in it.
+    pub fn contains(&self, value: &[u8]) -> Result<(), Errno> {
+        let mut value = value.to_vec();
+        self.check_value(&value);
+        let mut attr = self.elem(Some(&[]), 0);
+        attr.value = value.as_mut_ptr() as u64;
+        // SAFETY: the map has no keys, and the value is as large as this map's.
+        unsafe { bpf(Cmd::MapLookupElem, &mut attr) }.map(drop)
+    }
+
     /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`; for queues and stacks `key` is empty.
     pub fn lookup_and_delete(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
         self.read(Cmd::MapLookupAndDeleteElem, key, flags)

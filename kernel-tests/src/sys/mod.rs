@@ -14,6 +14,7 @@ mod object;
 mod process;
 mod prog;
 mod ring;
+mod socket;
 
 pub use ids::{Kind, ids};
 pub use map::{Elements, Map, MapCreate};
@@ -22,6 +23,7 @@ pub use object::{inner_map, unpin};
 pub use process::{Capability, confine, network_namespace, pin_to_cpu, unshare_network};
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
 pub use ring::{Overflow, PerfBuffer, RingBuffer};
+pub use socket::Socket;
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::OnceLock;

@@ -90,6 +90,22 @@ impl Release {
         matches!(self, Self::V6_18)
     }
 
+    /// `net.core.optmem_max` as the kernel starts with it, bytes.
+    pub const fn optmem_max(self) -> u64 {
+        match self {
+            Self::V6_1 => 20 << 10,
+            Self::V6_12 | Self::V6_18 => 128 << 10,
+        }
+    }
+
+    /// `sizeof(struct bpf_local_storage)`, bytes; it points to its map since 6.12.
+    pub const fn local_storage_size(self) -> u64 {
+        match self {
+            Self::V6_1 => 168,
+            Self::V6_12 | Self::V6_18 => 176,
+        }
+    }
+
     /// BPF_PROG_TEST_RUN of a cgroup_skb program computes `data` and `data_end`; before, `data_end` is 0.
     pub const fn cgroup_skb_test_run_has_data(self) -> bool {
         matches!(self, Self::V6_18)

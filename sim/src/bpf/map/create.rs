@@ -1,7 +1,11 @@
 //! `BPF_MAP_CREATE`: which attributes each type takes.
 
 use super::array::Array;
+use super::bloom_filter::{self, BloomFilter};
+use super::cgroup_array::CgroupArray;
+use super::cgroup_storage::{self, CgroupStorage};
 use super::hash::Hash;
+use super::local_storage::{self, LocalStorage};
 use super::lpm_trie::LpmTrie;
 use super::lru::LruHash;
 use super::map_in_map::{ArrayOfMaps, HashOfMaps, check_inner};
@@ -9,7 +13,12 @@ use super::perf_event_array::PerfEventArray;
 use super::prog_array::ProgArray;
 use super::queue_stack::QueueStack;
 use super::redirect::RedirectMap;
+use super::reuseport_array::{self, ReuseportArray};
 use super::ringbuf::Ringbuf;
+use super::sock_hash::{self, SockHash};
+use super::sock_map::{self, SockMap};
+use super::user_ringbuf::UserRingbuf;
+use super::xskmap::{self, XskMap};
 use super::{Map, MapCtx, MapId, MapSpec, SpecialKind};
 use crate::uapi::map::{
     BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE,
@@ -36,16 +45,31 @@ impl std::fmt::Display for CreateError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Errno(errno) => write!(f, "{errno}"),
-            Self::NotModelled(map_type) => write!(f, "{map_type} is not modelled"),
+            Self::NotModelled(map_type) => match reason(*map_type) {
+                Some(reason) => write!(f, "{map_type} is not modelled: {reason}"),
+                None => write!(f, "{map_type} is not modelled"),
+            },
         }
     }
 }
 
 impl std::error::Error for CreateError {}
 
-const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY | BPF_F_WRONLY_PROG;
+/// Why a type is left out, where that is more than that it has not been done.
+const fn reason(map_type: MapType) -> Option<&'static str> {
+    match map_type {
+        MapType::StackTrace => Some("its elements are addresses inside a running kernel"),
+        MapType::InodeStorage => Some("there are no inodes"),
+        MapType::TaskStorage => Some("there are no tasks"),
+        MapType::StructOps => Some("there is no kernel code to call its programs"),
+        MapType::Arena => Some("programs and user space share its memory"),
+        _ => None,
+    }
+}
+
+pub(super) const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY | BPF_F_WRONLY_PROG;
 /// `KMALLOC_MAX_SIZE`, bytes: 2^(MAX_PAGE_ORDER + PAGE_SHIFT).
-const KMALLOC_MAX_SIZE: u64 = 1 << 22;
+pub(super) const KMALLOC_MAX_SIZE: u64 = 1 << 22;
 /// `sizeof(struct htab_elem)`, bytes.
 const HTAB_ELEM_SIZE: u64 = 48;
 /// `sizeof(struct bucket)`, bytes.
@@ -59,7 +83,7 @@ const LPM_DATA_SIZE_MAX: u64 = 256;
 /// `NR_CPUS`, as distributions configure it.
 const NR_CPUS: u32 = 8192;
 /// `PCPU_MIN_UNIT_SIZE`, bytes (`include/linux/percpu.h`, v6.12).
-const PCPU_MIN_UNIT_SIZE: u64 = 32 << 10;
+pub(super) const PCPU_MIN_UNIT_SIZE: u64 = 32 << 10;
 
 /// `kernel/bpf/syscall.c: map_create`, v6.12. Gives the map and its spec as the kernel keeps it.
 ///
@@ -137,7 +161,47 @@ pub(super) fn create(
             check_ringbuf(&spec)?;
             Box::new(Ringbuf::create(id, &spec))
         }
-        other => return Err(CreateError::NotModelled(other)),
+        MapType::UserRingbuf => {
+            check_ringbuf(&spec)?;
+            Box::new(UserRingbuf::create(&spec))
+        }
+        MapType::BloomFilter => {
+            bloom_filter::check(&spec)?;
+            Box::new(BloomFilter::create(&spec))
+        }
+        MapType::CgroupArray => {
+            check_fd_array(&spec)?;
+            Box::new(CgroupArray::create(&spec))
+        }
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
+            cgroup_storage::check(&spec)?;
+            Box::new(CgroupStorage::create(id, &spec))
+        }
+        MapType::SkStorage | MapType::CgrpStorage => {
+            local_storage::check(&spec)?;
+            Box::new(LocalStorage::create(id, &spec))
+        }
+        MapType::Sockmap => {
+            sock_map::check(&spec)?;
+            Box::new(SockMap::create(&spec))
+        }
+        MapType::Sockhash => {
+            sock_hash::check(&spec)?;
+            Box::new(SockHash::create(&spec))
+        }
+        MapType::ReuseportSockarray => {
+            reuseport_array::check(&spec)?;
+            Box::new(ReuseportArray::create(&spec))
+        }
+        MapType::Xskmap => {
+            xskmap::check(&spec)?;
+            Box::new(XskMap::create(&spec))
+        }
+        MapType::StackTrace
+        | MapType::InodeStorage
+        | MapType::TaskStorage
+        | MapType::StructOps
+        | MapType::Arena => return Err(CreateError::NotModelled(spec.map_type)),
     };
     check_fields(&spec)?;
     Ok((map, spec))
@@ -274,7 +338,7 @@ fn check_ringbuf(spec: &MapSpec) -> Result<(), Errno> {
 }
 
 /// `kernel/bpf/arraymap.c: array_map_alloc_check`, v6.12.
-fn check_array(spec: &MapSpec) -> Result<(), Errno> {
+pub(super) fn check_array(spec: &MapSpec) -> Result<(), Errno> {
     let allowed = BPF_F_NUMA_NODE | BPF_F_MMAPABLE | ACCESS_MASK | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP;
     let percpu = spec.map_type == MapType::PercpuArray;
     let flags = spec.flags;
@@ -300,7 +364,7 @@ fn check_array(spec: &MapSpec) -> Result<(), Errno> {
 }
 
 /// `include/linux/bpf.h: bpf_map_flags_access_ok`, v6.12.
-fn access_ok(flags: u32) -> bool {
+pub(super) fn access_ok(flags: u32) -> bool {
     flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG) != BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
 }
 
@@ -310,12 +374,14 @@ fn long(value_size: u32) -> u64 {
 
 /// `kernel/bpf/syscall.c: map_check_btf`, v6.12: which types may hold which special fields.
 fn check_fields(spec: &MapSpec) -> Result<(), Errno> {
-    use MapType::{Array, Hash, LruHash};
+    use MapType::{Array, CgroupStorage, CgrpStorage, Hash, LruHash, SkStorage};
     if !spec.fields.is_empty() && spec.flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG) != 0 {
         return Err(Errno::EACCES);
     }
     let allowed = |kind| match kind {
-        SpecialKind::SpinLock => matches!(spec.map_type, Hash | Array),
+        SpecialKind::SpinLock => {
+            matches!(spec.map_type, Hash | Array | CgroupStorage | SkStorage | CgrpStorage)
+        }
         SpecialKind::Timer => matches!(spec.map_type, Hash | LruHash | Array),
         SpecialKind::Other => true,
     };

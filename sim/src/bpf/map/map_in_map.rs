@@ -40,7 +40,7 @@ pub(super) fn fits(outer: &MapSpec, inner: &MapSpec) -> Result<(), Errno> {
 fn inner(new: Result<Reference, Errno>) -> Result<MapId, Errno> {
     match new? {
         Reference::Map(map) => Ok(map),
-        Reference::Program(_) | Reference::PerfEvent { .. } => Err(Errno::EINVAL),
+        _ => Err(Errno::EINVAL),
     }
 }
 

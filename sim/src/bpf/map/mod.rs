@@ -8,31 +8,45 @@
 //! to the next insertion the same way, so a pointer kept over a deletion sees here what it would see there.
 
 mod array;
+mod bloom_filter;
+mod cgroup_array;
+mod cgroup_storage;
 mod create;
 mod fd_array;
 mod hash;
 mod jhash;
+mod local_storage;
 mod lpm_trie;
 mod lru;
 mod lru_list;
 mod map_in_map;
 mod ops;
+mod owned;
 mod paged;
 mod perf_event_array;
 mod prog_array;
 mod queue_stack;
 mod redirect;
+mod reuseport_array;
 mod ringbuf;
+mod sock_hash;
+mod sock_map;
+mod socket;
 mod spec;
 mod table;
 #[cfg(test)]
 mod tests;
+mod user_ringbuf;
 mod values;
+mod xskmap;
 
 pub use create::CreateError;
+pub use local_storage::LocalStorage;
 pub use ops::Map;
 pub use ringbuf::{Ringbuf, RingbufQuery};
+pub use socket::{Holder, SocketRef};
 pub use spec::{MapSpec, SpecialField, SpecialKind};
+pub use user_ringbuf::{Sample, UserRingbuf};
 
 use crate::bpf::machine::ProgId;
 use crate::bpf::mem::{Addr, MAP_HANDLE_BASE, Memory};
@@ -76,7 +90,15 @@ pub enum Reference {
         /// The CPU the event was opened on.
         cpu: u32,
     },
+    /// For maps of sockets; in place of a key, for storage of sockets.
+    Socket(SocketRef),
+    /// For cgroup arrays; in place of a key, for storage of cgroups.
+    Cgroup(CgroupId),
 }
+
+/// A cgroup's id, its inode number: what `bpf_skb_cgroup_id` gives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CgroupId(pub u64);
 
 /// What makes programs exchangeable by a tail call (`kernel/bpf/core.c: __bpf_prog_map_compatible`, v6.12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -227,7 +249,8 @@ impl Maps {
     ) -> Result<(), Errno> {
         let new = match new {
             Reference::Map(inner) => map_in_map::fits(self.spec(id), self.spec(inner)).map(|()| new),
-            Reference::Program(_) | Reference::PerfEvent { .. } => Ok(new),
+            Reference::Socket(socket) => Ok(Reference::Socket(self.held(socket))),
+            Reference::Program(_) | Reference::PerfEvent { .. } | Reference::Cgroup(_) => Ok(new),
         };
         let slot = self.writable(id)?.lockable(flags)?;
         slot.map.sys_update_fd(slot.spec.whole_key(key), new, flags)
@@ -373,6 +396,11 @@ impl Maps {
 }
 
 impl Slot {
+    /// The local storage that the caller knows this map to be.
+    fn storage(&mut self) -> &mut LocalStorage {
+        self.map.storage().expect("a map of local storage")
+    }
+
     fn lockable(&mut self, flags: u64) -> Result<&mut Self, Errno> {
         let has_lock = self.spec.fields.iter().any(|f| f.kind == SpecialKind::SpinLock);
         if flags & BPF_F_LOCK != 0 && !has_lock { Err(Errno::EINVAL) } else { Ok(self) }

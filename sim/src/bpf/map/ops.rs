@@ -1,6 +1,9 @@
 //! What a map type has to do: `include/linux/bpf.h: struct bpf_map_ops`, v6.12.
 
-use super::{Change, Element, MapCtx, Reference, Ringbuf, TailCallee, Walk};
+use super::{
+    CgroupId, Change, Element, Holder, LocalStorage, MapCtx, Reference, Ringbuf, SocketRef, TailCallee,
+    UserRingbuf, Walk,
+};
 use crate::bpf::machine::ProgId;
 use crate::bpf::mem::{Addr, BadAccess, Memory};
 use crate::uapi::Errno;
@@ -45,6 +48,11 @@ pub trait Map {
     fn pop(&mut self, ctx: &mut MapCtx<'_>) -> (Vec<u8>, Result<(), Errno>) {
         let _ = ctx;
         (Vec::new(), Err(Errno::ENOTSUPP))
+    }
+    /// `bpf_map_peek_elem` of a bloom filter: whether it may have this value; `ENOENT` if not.
+    fn contains(&mut self, value: &[u8]) -> Result<(), Errno> {
+        let _ = value;
+        Err(Errno::ENOTSUPP)
     }
     /// One step of `bpf_for_each_map_elem`; `None` at the end.
     fn walk(&mut self, ctx: &mut MapCtx<'_>, walk: &mut Walk) -> Option<Element> {
@@ -96,6 +104,40 @@ pub trait Map {
         let _ = index;
         false
     }
+    /// The socket under this key of a map of sockets.
+    fn socket(&self, key: &[u8]) -> Option<SocketRef> {
+        let _ = key;
+        None
+    }
+    /// Puts a suitable socket into a socket map or socket hash.
+    fn update_socket(&mut self, key: &[u8], new: SocketRef, flags: u64) -> Result<(), Errno> {
+        let _ = (key, new, flags);
+        Err(Errno::EINVAL)
+    }
+    /// What this map uses the socket's `sk_user_data` for.
+    fn holds(&self, cookie: u64) -> Option<Holder> {
+        let _ = cookie;
+        None
+    }
+    /// The socket is no more.
+    fn forget_socket(&mut self, cookie: u64) {
+        let _ = cookie;
+    }
+    /// The cgroup in this slot of a cgroup array: `E2BIG` outside of it, `EAGAIN` if the slot is empty.
+    fn cgroup(&self, index: u32) -> Result<CgroupId, Errno> {
+        let _ = index;
+        Err(Errno::EINVAL)
+    }
+    /// The values by owner, if this is local storage.
+    fn storage(&mut self) -> Option<&mut LocalStorage> {
+        None
+    }
+    /// A zero value as a test run gives it to a program that uses this cgroup storage; `None` when guest memory is used
+    /// up.
+    fn temporary_value(&mut self, mem: &mut Memory) -> Option<Addr> {
+        let _ = mem;
+        None
+    }
     /// A program that makes tail calls through this prog array, or is put into it, settles what may be in it: programs
     /// like itself. `EINVAL` if something else did before.
     fn claim(&mut self, callee: TailCallee) -> Result<(), Errno> {
@@ -110,6 +152,10 @@ pub trait Map {
     }
     /// The ring, if this is a ring buffer.
     fn ringbuf(&mut self) -> Option<&mut Ringbuf> {
+        None
+    }
+    /// The ring, if user space produces into it.
+    fn user_ringbuf(&mut self) -> Option<&mut UserRingbuf> {
         None
     }
     /// Takes the records a consumer would get now.

@@ -33,7 +33,7 @@ impl Map for PerfEventArray {
     fn sys_update_fd(&mut self, key: &[u8], new: Result<Reference, Errno>, flags: u64) -> Result<(), Errno> {
         let index = self.slots.update(key, flags, || match new? {
             Reference::PerfEvent { cpu } => Ok(cpu),
-            Reference::Map(_) | Reference::Program(_) => Err(Errno::EBADF),
+            _ => Err(Errno::EBADF),
         })?;
         self.records.remove(&index);
         Ok(())

@@ -31,7 +31,7 @@ impl Map for ProgArray {
         let owner = &mut self.owner;
         self.slots.update(key, flags, || match new? {
             Reference::Program(callee) => claim(owner, callee).map(|()| callee.prog.0),
-            Reference::Map(_) | Reference::PerfEvent { .. } => Err(Errno::EINVAL),
+            _ => Err(Errno::EINVAL),
         })?;
         Ok(())
     }

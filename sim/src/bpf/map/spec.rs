@@ -35,7 +35,10 @@ impl MapSpec {
     /// Bytes of a value in the system call (`kernel/bpf/syscall.c: bpf_map_value_size`, v6.12).
     pub fn sys_value_size(&self, nr_cpus: u32) -> usize {
         match self.map_type {
-            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash => {
+            MapType::PercpuArray
+            | MapType::PercpuHash
+            | MapType::LruPercpuHash
+            | MapType::PercpuCgroupStorage => {
                 (self.value_size as usize).next_multiple_of(8) * nr_cpus as usize
             }
             _ => self.value_size as usize,

@@ -25,6 +25,17 @@ const TYPES: &[MapType] = &[
     MapType::Queue,
     MapType::Stack,
     MapType::Ringbuf,
+    MapType::UserRingbuf,
+    MapType::BloomFilter,
+    MapType::CgroupArray,
+    MapType::CgroupStorage,
+    MapType::PercpuCgroupStorage,
+    MapType::SkStorage,
+    MapType::CgrpStorage,
+    MapType::Sockmap,
+    MapType::Sockhash,
+    MapType::ReuseportSockarray,
+    MapType::Xskmap,
 ];
 
 fn word(result: Result<impl Sized, Errno>) -> String {
@@ -33,15 +44,29 @@ fn word(result: Result<impl Sized, Errno>) -> String {
 
 /// The errno of each operation, in the order of the table's heading.
 fn row(map_type: MapType) -> Vec<String> {
-    let spec =
-        MapSpec { max_entries: if map_type == MapType::Ringbuf { 4096 } else { 2 }, ..spec(map_type, 2) };
+    let max_entries = match map_type {
+        MapType::Ringbuf | MapType::UserRingbuf => 4096,
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage | MapType::SkStorage | MapType::CgrpStorage => {
+            0
+        }
+        _ => 2,
+    };
+    let spec = spec(map_type, max_entries);
     let mut bench = Bench::new(&spec);
     let size = spec.sys_value_size(2);
-    let key = |number: u8| match map_type {
-        MapType::LpmTrie => vec![32, 0, 0, 0, 10, 0, 0, number],
-        _ => vec![number, 0, 0, 0][..spec.key_size as usize].to_vec(),
+    let key = |number: u8| {
+        let lpm = map_type == MapType::LpmTrie;
+        let mut key = if lpm { vec![32, 0, 0, 0, 10, 0, 0, number] } else { vec![number, 0, 0, 0] };
+        key.resize(spec.key_size as usize, 0);
+        key
     };
-    let value = vec![7; size];
+    let value = match map_type {
+        // The number of no descriptor.
+        MapType::Sockmap | MapType::Sockhash | MapType::ReuseportSockarray => {
+            0x7777_7777_u64.to_le_bytes()[..size].to_vec()
+        }
+        _ => vec![7; size],
+    };
     let mut row = Vec::new();
     row.push(word(bench.lookup(&key(0))));
     row.push(word(bench.delete(&key(0))));
@@ -66,15 +91,15 @@ fn every_operation_on_every_type() {
         "lookup", "delete", "EXIST", "LOCK", "3", "NOEXIST", "ANY", "again", "second", "third", "lk LOCK",
         "lk+del", "next", "freeze", "frozen",
     ];
-    let mut table = format!("{:<17}", "");
+    let mut table = format!("{:<22}", "");
     for word in heading {
-        write!(table, "{word:<10}").unwrap();
+        write!(table, "{word:<12}").unwrap();
     }
     for &map_type in TYPES {
         let name = map_type.kernel_name().trim_start_matches("BPF_MAP_TYPE_").to_lowercase();
-        write!(table, "\n{name:<17}").unwrap();
+        write!(table, "\n{name:<22}").unwrap();
         for word in row(map_type) {
-            write!(table, "{word:<10}").unwrap();
+            write!(table, "{word:<12}").unwrap();
         }
     }
     let table: Vec<_> = table.lines().map(str::trim_end).collect();
@@ -154,7 +179,10 @@ fn inner_maps_have_to_be_alike() {
 fn what_is_not_modelled_is_named() {
     let mut bench = Bench::new(&spec(MapType::Array, 1));
     let (maps, mut ctx) = bench.machine.maps();
-    let refused = maps.create(&mut ctx, &spec(MapType::Sockmap, 1)).unwrap_err();
-    assert_eq!(refused, CreateError::NotModelled(MapType::Sockmap));
-    assert_eq!(refused.to_string(), "BPF_MAP_TYPE_SOCKMAP is not modelled");
+    let refused = maps.create(&mut ctx, &spec(MapType::Arena, 1)).unwrap_err();
+    assert_eq!(refused, CreateError::NotModelled(MapType::Arena));
+    assert_eq!(
+        refused.to_string(),
+        "BPF_MAP_TYPE_ARENA is not modelled: programs and user space share its memory"
+    );
 }

@@ -14,18 +14,20 @@ use crate::uapi::{Errno, MapType, Release};
 /// A map with 4-byte keys and 8-byte values, or as near to it as its type allows.
 fn spec(map_type: MapType, max_entries: u32) -> MapSpec {
     use MapType::{
-        ArrayOfMaps, Hash, HashOfMaps, LpmTrie, LruHash, LruPercpuHash, PercpuHash, PerfEventArray,
-        ProgArray, Queue, Ringbuf, Stack,
+        ArrayOfMaps, BloomFilter, CgroupArray, CgroupStorage, CgrpStorage, Hash, HashOfMaps, LpmTrie,
+        LruHash, LruPercpuHash, PercpuCgroupStorage, PercpuHash, PerfEventArray, ProgArray, Queue, Ringbuf,
+        SkStorage, Stack, UserRingbuf, Xskmap,
     };
     let (key_size, value_size) = match map_type {
-        Queue | Stack => (0, 8),
-        Ringbuf => (0, 0),
+        Queue | Stack | BloomFilter => (0, 8),
+        Ringbuf | UserRingbuf => (0, 0),
+        CgroupStorage | PercpuCgroupStorage => (16, 8),
         LpmTrie => (8, 8),
-        ProgArray | PerfEventArray | ArrayOfMaps | HashOfMaps => (4, 4),
+        ProgArray | PerfEventArray | ArrayOfMaps | HashOfMaps | CgroupArray | Xskmap => (4, 4),
         _ => (4, 8),
     };
     let flags = match map_type {
-        LpmTrie => BPF_F_NO_PREALLOC,
+        LpmTrie | SkStorage | CgrpStorage => BPF_F_NO_PREALLOC,
         Hash | PercpuHash | LruHash | LruPercpuHash | HashOfMaps => BPF_F_ZERO_SEED,
         _ => 0,
     };
@@ -40,8 +42,8 @@ fn spec(map_type: MapType, max_entries: u32) -> MapSpec {
         extra: 0,
         inner,
         pinning: 0,
-        key_type: 0,
-        value_type: 0,
+        key_type: 1,
+        value_type: 1,
         fields: Vec::new(),
     }
 }

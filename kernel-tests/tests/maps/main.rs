@@ -1,181 +1,15 @@
 //! The simulator's maps against the kernel's: the same commands with the same bytes on both sides, errno by errno and
 //! value by value. Needs CAP_BPF and CAP_SYS_ADMIN (for `BPF_F_ZERO_SEED`).
 
-use bpftwin_kernel_tests::sys::{Errno, Map, MapCreate, pin_to_cpu, possible_cpus, unshare_network};
-use bpftwin_sim::bpf::Machine;
-use bpftwin_sim::bpf::map::{CreateError, MapId, MapSpec, Reference};
+mod sockets;
+mod twin;
+
+use bpftwin_sim::bpf::map::MapSpec;
+use bpftwin_sim::uapi::MapType;
 use bpftwin_sim::uapi::map::*;
-use bpftwin_sim::uapi::{MapType, Release};
 use proptest::prelude::*;
 
-fn machine() -> Machine {
-    pin_to_cpu(0).expect("CPU 0 is ours");
-    LONELY.with(|()| ());
-    let uname = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
-    let mut machine = Machine::new(Release::of_uname(&uname).expect("a described kernel"), possible_cpus());
-    machine.devices = vec![1];
-    machine
-}
-
-thread_local! {
-    /// A network namespace with nothing but a loopback, for this thread.
-    static LONELY: () = unshare_network().expect("CAP_SYS_ADMIN");
-}
-
-fn spec(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
-    MapSpec {
-        name: "twin".to_owned(),
-        map_type,
-        key_size,
-        value_size,
-        max_entries,
-        flags,
-        extra: 0,
-        inner: None,
-        pinning: 0,
-        key_type: 0,
-        value_type: 0,
-        fields: Vec::new(),
-    }
-}
-
-/// What inner maps of maps of maps look like.
-fn pattern() -> MapSpec {
-    spec(MapType::Hash, 4, 8, 3, BPF_F_ZERO_SEED)
-}
-
-/// One map on both sides.
-struct Twin {
-    machine: Machine,
-    id: MapId,
-    kernel: Map,
-    /// Inner maps: the first two fit [`pattern`], the last does not.
-    inner: Vec<(MapId, Map)>,
-}
-
-fn kernel_create(spec: &MapSpec, inner: Option<&Map>) -> Result<Map, Errno> {
-    Map::create(MapCreate {
-        map_type: spec.map_type as u32,
-        key_size: spec.key_size,
-        value_size: spec.value_size,
-        max_entries: spec.max_entries,
-        map_flags: spec.flags,
-        map_extra: spec.extra,
-        inner_map_fd: inner.map_or(u32::MAX, Map::raw),
-        ..MapCreate::default()
-    })
-}
-
-impl Twin {
-    /// `Ok(None)` when both refuse alike.
-    fn create(spec: &MapSpec) -> Result<Option<Self>, TestCaseError> {
-        let mut machine = machine();
-        let mut inner = Vec::new();
-        if let Some(pattern) = &spec.inner {
-            let other = MapSpec { value_size: pattern.value_size + 8, ..(**pattern).clone() };
-            for spec in [&**pattern, pattern, &other] {
-                let (maps, mut ctx) = machine.maps();
-                let id = maps.create(&mut ctx, spec).expect("a usual map");
-                inner.push((id, kernel_create(spec, None).expect("a usual map")));
-            }
-        }
-        let kernel = kernel_create(spec, inner.first().map(|(_, map)| map));
-        let (maps, mut ctx) = machine.maps();
-        match (maps.create(&mut ctx, spec), kernel) {
-            (Ok(id), Ok(kernel)) => {
-                let kept = maps.spec(id);
-                prop_assert_eq!(kept.max_entries, kernel.info().max_entries, "{:?}", spec);
-                Ok(Some(Self { machine, id, kernel, inner }))
-            }
-            (sim, kernel) => {
-                let sim = sim.err();
-                let kernel = kernel.err().map(CreateError::Errno);
-                prop_assert_eq!(sim, kernel, "creating {:?}", spec);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Does `op` on both sides.
-    fn step(&mut self, op: &Op) -> Result<(), TestCaseError> {
-        let (id, kernel) = (self.id, &self.kernel);
-        let (maps, mut ctx) = self.machine.maps();
-        match op {
-            Op::Update(key, value, flags) => {
-                let value: Vec<u8> = value.iter().copied().cycle().take(kernel.value_size()).collect();
-                let sim = maps.sys_update(&mut ctx, id, key, &value, *flags);
-                // A number that is no descriptor, whatever the value is.
-                let bytes = if holds_objects(kernel) { vec![0xff; 4] } else { value };
-                prop_assert_eq!(sim, kernel.update(key, &bytes, *flags), "{:?}", op);
-            }
-            Op::SetMap(key, number, flags) => {
-                let (inner, fd) = &self.inner[*number];
-                let sim = maps.sys_update_reference(id, key, Reference::Map(*inner), *flags);
-                let kernel = kernel.update(key, &fd.raw().to_le_bytes(), *flags);
-                prop_assert_eq!(sim, kernel, "{:?}", op);
-            }
-            Op::Lookup(key, flags) => {
-                let sim = maps.sys_lookup(&mut ctx, id, key, *flags);
-                prop_assert_eq!(sim, self.translate(self.kernel.lookup(key, *flags)), "{:?}", op);
-            }
-            Op::LookupAndDelete(key, flags) => {
-                let sim = maps.sys_lookup_and_delete(&mut ctx, id, key, *flags);
-                prop_assert_eq!(sim, kernel.lookup_and_delete(key, *flags), "{:?}", op);
-            }
-            Op::Delete(key) => {
-                prop_assert_eq!(maps.sys_delete(&mut ctx, id, key), kernel.delete(key), "{:?}", op);
-            }
-            Op::NextKey(key) => {
-                let sim = maps.sys_next_key(id, key.as_deref());
-                prop_assert_eq!(sim, kernel.next_key(key.as_deref()), "{:?}", op);
-            }
-            Op::Freeze => prop_assert_eq!(maps.sys_freeze(id), kernel.freeze()),
-        }
-        Ok(())
-    }
-
-    /// The kernel shows a map's id where the simulator shows its number.
-    fn translate(&self, value: Result<Vec<u8>, Errno>) -> Result<Vec<u8>, Errno> {
-        if !holds_objects(&self.kernel) {
-            return value;
-        }
-        value.map(|value| {
-            let shown = |(_, map): &&(MapId, Map)| map.info().id.to_le_bytes()[..] == value;
-            let (inner, _) = self.inner.iter().find(shown).expect("an inner map of ours");
-            inner.0.to_le_bytes().to_vec()
-        })
-    }
-
-    /// Every key in the order of `BPF_MAP_GET_NEXT_KEY`, and every value.
-    fn same_contents(&mut self) -> Result<(), TestCaseError> {
-        let mut key = None;
-        for _ in 0..5000 {
-            let (maps, _) = self.machine.maps();
-            let next = self.kernel.next_key(key.as_deref());
-            prop_assert_eq!(&maps.sys_next_key(self.id, key.as_deref()), &next, "after {:?}", key);
-            let Ok(next) = next else { return Ok(()) };
-            self.step(&Op::Lookup(next.clone(), 0))?;
-            key = Some(next);
-        }
-        panic!("the keys never end");
-    }
-}
-
-fn holds_objects(map: &Map) -> bool {
-    let types = [MapType::ProgArray, MapType::PerfEventArray, MapType::ArrayOfMaps, MapType::HashOfMaps];
-    types.iter().any(|&t| t as u32 == map.info().map_type)
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Update(Vec<u8>, Vec<u8>, u64),
-    SetMap(Vec<u8>, usize, u64),
-    Lookup(Vec<u8>, u64),
-    LookupAndDelete(Vec<u8>, u64),
-    Delete(Vec<u8>),
-    NextKey(Option<Vec<u8>>),
-    Freeze,
-}
+use twin::{Op, Twin, check, machine, pattern, spec, typed};
 
 fn flags() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -197,22 +31,6 @@ fn ops(keys: impl Strategy<Value = Vec<u8>> + Clone + 'static) -> impl Strategy<
         4 => prop::option::of(keys).prop_map(Op::NextKey),
     ];
     prop::collection::vec(op, 1..80)
-}
-
-/// Runs `ops` on a new map, freezing it at the end, and compares the contents before and after.
-fn check(spec: &MapSpec, ops: &[Op]) -> Result<(), TestCaseError> {
-    let Some(mut twin) = Twin::create(spec)? else { return Ok(()) };
-    for op in ops {
-        twin.step(op)?;
-    }
-    if spec.flags & BPF_F_WRONLY == 0 && spec.key_size > 0 {
-        twin.same_contents()?;
-    }
-    twin.step(&Op::Freeze)?;
-    for op in ops.iter().take(3) {
-        twin.step(op)?;
-    }
-    twin.step(&Op::Freeze)
 }
 
 /// Keys below `count`, little-endian, stretched to `size` bytes.
@@ -289,7 +107,9 @@ proptest! {
 
     #[test]
     fn arrays_of_kernel_objects(
-        map_type in prop::sample::select(vec![MapType::ProgArray, MapType::PerfEventArray]),
+        map_type in prop::sample::select(vec![
+            MapType::ProgArray, MapType::PerfEventArray, MapType::CgroupArray,
+        ]),
         access in access(),
         ops in ops(numbers(4, 6)),
     ) {
@@ -347,8 +167,81 @@ proptest! {
     }
 
     #[test]
-    fn ring_buffers(ops in ops(Just(Vec::new()))) {
-        check(&spec(MapType::Ringbuf, 0, 0, 4096, 0), &ops)?;
+    fn ring_buffers(user: bool, ops in ops(Just(Vec::new()))) {
+        let map_type = if user { MapType::UserRingbuf } else { MapType::Ringbuf };
+        check(&spec(map_type, 0, 0, 4096, 0), &ops)?;
+    }
+
+    /// Without a secret seed, the same wrong answers.
+    #[test]
+    fn bloom_filters(
+        value_size in prop::sample::select(vec![1u32, 4, 5, 8, 12, 13]),
+        max_entries in prop::sample::select(vec![1u32, 4, 30, 1000]),
+        extra in 0..16u64,
+        access in access(),
+        ops in ops(Just(Vec::new())),
+        asked in prop::collection::vec(0..8u8, 60),
+    ) {
+        let flags = BPF_F_ZERO_SEED | access;
+        let spec = MapSpec { extra, ..spec(MapType::BloomFilter, 0, value_size, max_entries, flags) };
+        check(&spec, &ops)?;
+        let mut twin = Twin::create(&spec)?.expect("created");
+        for (turn, byte) in asked.into_iter().enumerate() {
+            let value = [byte, byte * 3, turn as u8, 1].repeat(4)[..value_size as usize].to_vec();
+            if turn % 3 == 0 {
+                twin.step(&Op::Update(Vec::new(), value, 0))?;
+            } else {
+                twin.step(&Op::Contains(value))?;
+            }
+        }
+    }
+
+    /// Nothing is attached to a cgroup, so that there are no elements.
+    #[test]
+    fn cgroup_storage(
+        percpu: bool,
+        key_size in prop::sample::select(vec![8u32, 16]),
+        value_size in 1..20u32,
+        access in access(),
+        ops in ops(numbers(16, 4)),
+    ) {
+        let map_type = if percpu { MapType::PercpuCgroupStorage } else { MapType::CgroupStorage };
+        let short = |key: Vec<u8>| key[..key_size as usize].to_vec();
+        let ops: Vec<_> = ops.into_iter().map(|op| op.with_key(short)).collect();
+        check(&spec(map_type, key_size, value_size, 0, access), &ops)?;
+    }
+
+    /// Keys and values that are no descriptors of sockets or cgroups.
+    #[test]
+    fn maps_of_sockets_without_one(
+        map_type in prop::sample::select(vec![
+            MapType::Sockmap, MapType::Sockhash, MapType::ReuseportSockarray, MapType::Xskmap,
+        ]),
+        wide: bool,
+        max_entries in 1..6u32,
+        access in prop::sample::select(vec![0, 0, 0, BPF_F_RDONLY, BPF_F_WRONLY]),
+        ops in ops(numbers(4, 8)),
+        fds in prop::collection::vec(prop::sample::select(vec![
+            1 << 20, (1 << 31) - 1, 1 << 31, u64::from(u32::MAX), 1 << 32 | 1 << 20, u64::MAX,
+        ]), 80),
+    ) {
+        let with_fd = |(op, fd): (Op, u64)| match op {
+            Op::Update(key, _, flags) => Op::Update(key, fd.to_le_bytes().to_vec(), flags),
+            other => other,
+        };
+        let ops: Vec<_> = ops.into_iter().zip(fds).map(with_fd).collect();
+        let wide = wide && map_type != MapType::Xskmap;
+        check(&spec(map_type, 4, if wide { 8 } else { 4 }, max_entries, access), &ops)?;
+    }
+
+    #[test]
+    fn local_storage_of_nobody(
+        cgroup: bool,
+        value_size in 1..20u32,
+        ops in ops((1u32 << 20..1 << 21).prop_map(|fd: u32| fd.to_le_bytes().to_vec())),
+    ) {
+        let map_type = if cgroup { MapType::CgrpStorage } else { MapType::SkStorage };
+        check(&typed(spec(map_type, 4, value_size, 0, BPF_F_NO_PREALLOC)), &ops)?;
     }
 
     /// Attributes at and around every limit; big ones only where they are refused before memory is asked for.
@@ -358,17 +251,22 @@ proptest! {
             MapType::Array, MapType::PercpuArray, MapType::Hash, MapType::PercpuHash, MapType::LruHash,
             MapType::LruPercpuHash, MapType::LpmTrie, MapType::ProgArray, MapType::PerfEventArray,
             MapType::ArrayOfMaps, MapType::HashOfMaps, MapType::Ringbuf, MapType::Queue, MapType::Stack,
-            MapType::Devmap, MapType::DevmapHash, MapType::Cpumap,
+            MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::UserRingbuf, MapType::BloomFilter,
+            MapType::CgroupArray, MapType::CgroupStorage, MapType::PercpuCgroupStorage, MapType::SkStorage,
+            MapType::CgrpStorage, MapType::Sockmap, MapType::Sockhash, MapType::ReuseportSockarray,
+            MapType::Xskmap,
         ]),
         key_size in prop_oneof![
             6 => Just(4),
-            2 => prop::sample::select(vec![0, 1, 3, 5, 8, 255, 260, 261, 512, 1 << 20]),
+            2 => prop::sample::select(vec![0, 1, 3, 5, 8, 16, 255, 260, 261, 512, 513, 1 << 20]),
             1 => (1u32 << 22) - 60..(1 << 22),
             1 => Just(u32::MAX),
         ],
         value_size in prop_oneof![
             4 => Just(4),
-            2 => prop::sample::select(vec![0, 1, 8, 12, 32760, 32761, 32768, 32769]),
+            2 => prop::sample::select(vec![
+                0, 1, 8, 12, 32760, 32761, 32768, 32769, 65406, 65407, 65408,
+            ]),
             1 => (1u32 << 22) - 310..(1 << 22),
             1 => prop::sample::select(vec![1 << 31, (1 << 31) - 1, u32::MAX]),
         ],
@@ -381,8 +279,9 @@ proptest! {
             3 => (0..19u32).prop_map(|bit| 1 << bit),
             3 => (0..19u32, 0..19u32).prop_map(|(a, b)| 1 << a | 1 << b),
         ],
-        extra in prop_oneof![9 => Just(0), 1 => Just(1)],
+        extra in prop_oneof![9 => Just(0), 1 => prop::sample::select(vec![1, 15, 16])],
         has_inner: bool,
+        has_types: bool,
     ) {
         // `NR_CPUS` differs from kernel to kernel.
         prop_assume!(map_type != MapType::Cpumap || !(6..=8192).contains(&max_entries));
@@ -391,6 +290,8 @@ proptest! {
         let has_inner = has_inner && matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);
         let inner = has_inner.then(|| Box::new(pattern()));
         let spec = MapSpec { extra, inner, ..spec(map_type, key_size, value_size, max_entries, flags) };
+        let storage = matches!(map_type, MapType::SkStorage | MapType::CgrpStorage);
+        let spec = if storage && has_types { typed(spec) } else { spec };
         let mut machine = machine();
         let (maps, mut ctx) = machine.maps();
         let bytes = u128::from(max_entries) * (u128::from(value_size) + u128::from(key_size) + 64);

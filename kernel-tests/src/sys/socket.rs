@@ -1,0 +1,98 @@
+//! Sockets for maps that hold them: made, bound and connected with the loopback's addresses only.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::{Errno, last_errno};
+
+/// A socket.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// socket(2).
+    pub fn new(family: i32, kind: i32, protocol: i32) -> Result<Self, Errno> {
+        // SAFETY: no address is passed.
+        let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
+        if fd < 0 {
+            return Err(last_errno());
+        }
+        // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// socketpair(2) of `AF_UNIX`.
+    pub fn unix_pair(kind: i32) -> Result<[Self; 2], Errno> {
+        let mut fds = [0; 2];
+        // SAFETY: there is room for two descriptors.
+        done(unsafe { libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) })?;
+        // SAFETY: the kernel just made these descriptors for us; nobody else owns them.
+        Ok(fds.map(|fd| Self(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// The descriptor's number.
+    pub fn raw(&self) -> u32 {
+        self.0.as_raw_fd() as u32
+    }
+
+    /// `SO_REUSEPORT`.
+    pub fn reuse_port(&self) -> Result<(), Errno> {
+        let on = 1_i32;
+        // SAFETY: `on` is live and 4 bytes long.
+        done(unsafe {
+            let on = std::ptr::from_ref(&on).cast();
+            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, on, 4)
+        })
+    }
+
+    /// bind(2) to a port of 127.0.0.1; 0: any. Gives the port.
+    pub fn bind(&self, port: u16) -> Result<u16, Errno> {
+        let mut addr = loopback(port);
+        let mut len = size_of_val(&addr) as u32;
+        // SAFETY: the address is live and of the length given.
+        done(unsafe { libc::bind(self.0.as_raw_fd(), std::ptr::from_ref(&addr).cast(), len) })?;
+        // SAFETY: the address is live, of the length given, and plain integers.
+        done(unsafe {
+            libc::getsockname(self.0.as_raw_fd(), std::ptr::from_mut(&mut addr).cast(), &raw mut len)
+        })?;
+        Ok(u16::from_be(addr.sin_port))
+    }
+
+    /// connect(2) to a port of 127.0.0.1.
+    pub fn connect(&self, port: u16) -> Result<(), Errno> {
+        let addr = loopback(port);
+        let len = size_of_val(&addr) as u32;
+        // SAFETY: the address is live and of the length given.
+        done(unsafe { libc::connect(self.0.as_raw_fd(), std::ptr::from_ref(&addr).cast(), len) })
+    }
+
+    /// listen(2).
+    pub fn listen(&self) -> Result<(), Errno> {
+        // SAFETY: no address is passed.
+        done(unsafe { libc::listen(self.0.as_raw_fd(), 8) })
+    }
+
+    /// `SO_COOKIE`.
+    pub fn cookie(&self) -> Result<u64, Errno> {
+        let mut cookie = 0_u64;
+        let mut len = size_of_val(&cookie) as u32;
+        // SAFETY: `cookie` is live and of the length given.
+        done(unsafe {
+            let cookie = std::ptr::from_mut(&mut cookie).cast();
+            libc::getsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, cookie, &raw mut len)
+        })?;
+        Ok(cookie)
+    }
+}
+
+fn loopback(port: u16) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
+        sin_zero: [0; 8],
+    }
+}
+
+fn done(result: i32) -> Result<(), Errno> {
+    if result < 0 { Err(last_errno()) } else { Ok(()) }
+}
