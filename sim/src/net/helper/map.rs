@@ -4,8 +4,8 @@ use super::{Arg, BASE, Call, Failure, Helper, Ret};
 use crate::bpf::map::Walk;
 use crate::bpf::mem::{Access, ObjectKind};
 use crate::uapi::MapType::{
-    Array, ArrayOfMaps, Cpumap, Devmap, DevmapHash, Hash, HashOfMaps, LpmTrie, LruHash, LruPercpuHash,
-    PercpuArray, PercpuHash, Queue, Stack,
+    Array, ArrayOfMaps, BloomFilter, Cpumap, Devmap, DevmapHash, Hash, HashOfMaps, LpmTrie, LruHash,
+    LruPercpuHash, PercpuArray, PercpuHash, Queue, Stack,
 };
 use crate::uapi::helper::id;
 use crate::uapi::map::BPF_F_RDONLY_PROG;
@@ -30,7 +30,8 @@ const LOOKUP: &[MapType] = &[
 const CHANGE: &[MapType] = &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash, LpmTrie];
 const PERCPU: &[MapType] = &[PercpuArray, PercpuHash, LruPercpuHash];
 const FOR_EACH: &[MapType] = &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash];
-const PUSH: &[MapType] = &[Queue, Stack];
+const PUSH: &[MapType] = &[Queue, Stack, BloomFilter];
+const POP: &[MapType] = &[Queue, Stack];
 
 /// The family's rows.
 #[rustfmt::skip]
@@ -45,9 +46,9 @@ pub const ROWS: &[Helper] = &[
         "kernel/bpf/helpers.c: bpf_map_lookup_percpu_elem"),
     Helper::new(id::map_push_elem, BASE, &[Arg::Map(PUSH), Arg::Value, Arg::Any], push,
         "kernel/bpf/helpers.c: bpf_map_push_elem"),
-    Helper::new(id::map_pop_elem, BASE, &[Arg::Map(PUSH), Arg::ValueOut], pop,
+    Helper::new(id::map_pop_elem, BASE, &[Arg::Map(POP), Arg::ValueOut], pop,
         "kernel/bpf/helpers.c: bpf_map_pop_elem"),
-    Helper::new(id::map_peek_elem, BASE, &[Arg::Map(PUSH), Arg::ValueOut], peek,
+    Helper::new(id::map_peek_elem, BASE, &[Arg::Map(PUSH), Arg::Value], peek,
         "kernel/bpf/helpers.c: bpf_map_peek_elem"),
     Helper::new(id::for_each_map_elem, BASE, &[Arg::Map(FOR_EACH), Arg::Func, Arg::Any, Arg::Any], for_each,
         "kernel/bpf/bpf_iter.c: bpf_for_each_map_elem"),
@@ -99,7 +100,13 @@ fn pop(call: &mut Call<'_, '_>) -> Ret {
     call.hand_out(popped)
 }
 
+/// A bloom filter is asked for the value in argument 2; a queue or stack writes to it.
 fn peek(call: &mut Call<'_, '_>) -> Ret {
+    if call.machine.maps.spec(call.map_id(1)).map_type == BloomFilter {
+        let value = call.value(call.args[1])?;
+        let found = call.map(1).0.contains(&value);
+        return call.map_result(found);
+    }
     let (map, mut ctx) = call.map(1);
     let peeked = map.peek(&mut ctx);
     call.hand_out(peeked)

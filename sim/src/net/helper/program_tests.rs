@@ -7,7 +7,7 @@ use crate::bpf::map::{MapId, MapSpec, SpecialField, SpecialKind};
 use crate::bpf::program::{Image, Program};
 use crate::net::{Config, Kernel, TestRun};
 use crate::uapi::map::BPF_F_RDONLY_PROG;
-use crate::uapi::{MapType, ProgType, Release};
+use crate::uapi::{Errno, MapType, ProgType, Release};
 
 /// A kernel with one map called `map` and one program.
 struct Bench {
@@ -171,4 +171,20 @@ fn errors_of_map_helpers_widened() {
         let map = spec(MapType::Array, 8, None);
         assert_eq!(Bench::new(release, &map, delete).run(), Ok(upper), "{release}");
     }
+}
+
+#[test]
+fn a_program_asks_a_bloom_filter_for_what_it_put_in() {
+    let map = MapSpec { key_size: 0, ..spec(MapType::BloomFilter, 4, None) };
+    let ask = |put: u32, asked: u32| {
+        let text = format!(
+            "r1 = {put}; *(u32 *)(r10 - 4) = r1
+             r1 = map ll; r2 = r10; r2 += -4; r3 = 0; call 87
+             r1 = {asked}; *(u32 *)(r10 - 4) = r1
+             r1 = map ll; r2 = r10; r2 += -4; call 89; exit"
+        );
+        Bench::new(Release::V6_18, &map, &text).run()
+    };
+    assert_eq!(ask(7, 7), Ok(0));
+    assert_eq!(ask(7, 8), Ok(Errno::ENOENT.as_r0() as u32));
 }

@@ -24,7 +24,8 @@ pub const ROWS: &[Helper] = &[
         "net/core/filter.c: bpf_xdp_redirect_map"),
 ];
 
-const REDIRECT_MAPS: Arg = Arg::Map(&[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap]);
+const REDIRECT_MAPS: Arg =
+    Arg::Map(&[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap]);
 
 const BPF_F_INGRESS: u64 = 1;
 /// `BPF_F_BROADCAST`.
@@ -57,7 +58,7 @@ fn redirect_map(call: &mut Call<'_, '_>) -> Ret {
     let on_miss = xdp::ABORTED | xdp::DROP | xdp::PASS | xdp::TX;
     let id = call.map_id(1);
     let allowed = match call.machine.maps.spec(id).map_type {
-        MapType::Cpumap => 0,
+        MapType::Cpumap | MapType::Xskmap => 0,
         _ => BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS,
     };
     if flags & !(u64::from(on_miss) | allowed) != 0 {
