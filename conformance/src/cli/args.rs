@@ -191,6 +191,12 @@ pub struct Limits {
 
 #[derive(Subcommand, Debug)]
 pub enum FuzzMode {
+    /// Random packets and map contents through the programs of object files: everything `compare` compares
+    Packets {
+        /// Object files, or `datapath:NAME`
+        #[arg(required = true, value_name = "OBJECT", value_hint = ValueHint::FilePath)]
+        objects: Vec<String>,
+    },
     /// Random programs the verifier accepts: registers, stack and memory at their end
     Programs {
         /// One ISA level; all four in turn if not given

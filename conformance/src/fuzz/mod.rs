@@ -2,9 +2,13 @@
 //!
 //! Everything here is made from a seed and an index, so that one failing case is made again without the others.
 
+pub mod contents;
+pub mod frames;
 pub mod generate;
 pub mod instructions;
+pub mod packets;
 pub mod programs;
+pub mod scenario;
 
 /// A seeded sequence (SplitMix64).
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! `bpftwin fuzz`: random cases on both planes until they differ, time is up, or all are done.
 
+mod packets;
 mod programs;
 
 use std::io::IsTerminal;
@@ -18,6 +19,7 @@ use super::{Stop, Terminal};
 /// Runs random cases; exit 3 if any differed.
 pub fn fuzz(terminal: &Terminal, fuzz: &Fuzz) -> Result<Exit, Stop> {
     match &fuzz.mode {
+        FuzzMode::Packets { objects } => packets::packets(terminal, &fuzz.limits, objects),
         FuzzMode::Programs { level } => programs::programs(terminal, &fuzz.limits, *level),
     }
 }
@@ -77,7 +79,7 @@ impl<'a> Course<'a> {
     }
 
     /// Reports a difference, and how to see it again.
-    fn differs(&mut self, index: u64, what: &str, file: Option<(&str, &[u8])>) -> Result<(), Stop> {
+    fn differs(&mut self, index: u64, what: &str, files: &[(&str, &[u8])]) -> Result<(), Stop> {
         self.different += 1;
         let again =
             format!("bpftwin fuzz {} --seed {} --first {index} --count 1", self.mode, self.limits.seed);
@@ -91,7 +93,8 @@ impl<'a> Course<'a> {
             _ => format!("differs: {again}\n{}\n\n", what.trim_end()),
         };
         self.bar.suspend(|| self.terminal.out(&text))?;
-        if let (Some(folder), Some((name, bytes))) = (&self.limits.out, file) {
+        for (name, bytes) in files.iter().filter(|_| self.limits.out.is_some()) {
+            let folder = self.limits.out.as_deref().expect("filtered");
             let path = folder.join(name);
             std::fs::create_dir_all(folder)
                 .and_then(|()| std::fs::write(&path, bytes))

@@ -90,7 +90,7 @@ fn one(pair: &mut Pair, course: &mut Course<'_>, index: u64, program: &Program) 
                 return Err(unavailable(&trouble));
             }
             let lines = pair.alone(&small).map_err(|trouble| unavailable(&trouble))?.unwrap_or_default();
-            course.differs(index, &format!("{}\n{small:?}", lines.join("\n")), None)?;
+            course.differs(index, &format!("{}\n{small:?}", lines.join("\n")), &[])?;
         }
     }
     Ok(())
