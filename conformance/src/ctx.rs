@@ -1,7 +1,8 @@
 //! The contexts a BPF_PROG_TEST_RUN takes and gives, as layouts: `include/uapi/linux/bpf.h`, v6.12.
 
 use bpftwin_sim::uapi::ProgType;
-use bpftwin_sim::uapi::ctx::{Field, Width, flow_keys, sk_lookup, skb, xdp};
+use bpftwin_sim::uapi::ctx::given::{self, Part};
+use bpftwin_sim::uapi::ctx::{Field, Width, flow_keys, nf, sk_lookup, skb, xdp};
 
 use crate::layout::{Layout, Member, Sense};
 
@@ -23,6 +24,9 @@ const FLOW_KEYS: &[(&str, u32, u32, u32)] = &[
     ("flow_label", 52, 4, 1),
 ];
 
+/// `struct nf_hook_state`: the members that may be given.
+const HOOK_STATE: &[(&str, u32, u32, u32)] = &[("hook", nf::HOOK as u32, 1, 1), ("pf", nf::PF as u32, 1, 1)];
+
 /// Fields that hold an ifindex, which a scenario may give as a device's name.
 pub const IFINDEXES: &[&str] = &["ifindex", "ingress_ifindex", "egress_ifindex"];
 
@@ -39,8 +43,52 @@ pub fn layout(prog_type: ProgType) -> Option<Layout> {
         | ProgType::LwtIn
         | ProgType::LwtOut
         | ProgType::LwtXmit => table("__sk_buff", skb::SIZE, rows(skb::FIELDS)),
-        _ => return None,
+        ProgType::Netfilter => table("nf_hook_state", nf::STATE_SIZE, HOOK_STATE.to_vec()),
+        _ => {
+            let context = given::context(prog_type)?;
+            let members = context.fields.iter().filter_map(given_member).collect();
+            Layout::Struct { name: context.name.to_owned(), size: context.size, members }
+        }
     })
+}
+
+/// A field of a context that is given whole; `None` for pointers, which nobody can give.
+fn given_member(field: &Field<Part>) -> Option<Member> {
+    field.key.bits()?;
+    let address = field.name.ends_with("_ip4");
+    let (skip, size) = match field.key {
+        Part::PortHigh => (2, 2),
+        Part::Port => (0, 2),
+        _ if field.width == Width::Exactly(8) => (0, 8),
+        _ => (0, 4),
+    };
+    if field.name.ends_with("_ip6") {
+        let layout = Layout::Struct { name: "in6_addr".to_owned(), size: 16, members: Vec::new() };
+        return Some(Member {
+            name: field.name.to_owned(),
+            bit_offset: field.offset * 8,
+            bit_size: 0,
+            layout,
+        });
+    }
+    let network = address || matches!(field.key, Part::Port | Part::PortHigh);
+    let item = Layout::Int { size, sense: if network { Sense::Network } else { Sense::Unsigned } };
+    let layout = match field.size / 4 {
+        len @ 2.. if size == 4 => Layout::Array { item: Box::new(item), len },
+        _ => item,
+    };
+    let bit_offset = (field.offset + skip) * 8;
+    Some(Member { name: field.name.to_owned(), bit_offset, bit_size: 0, layout })
+}
+
+/// Whether programs of this type can be run: their context has a layout, or is the caller's bytes.
+pub fn runnable(prog_type: ProgType) -> bool {
+    prog_type == ProgType::Syscall || layout(prog_type).is_some()
+}
+
+/// Whether a run of this type may go without a packet.
+pub fn may_lack_packet(prog_type: ProgType) -> bool {
+    matches!(prog_type, ProgType::Syscall | ProgType::SkLookup) || given::context(prog_type).is_some()
 }
 
 /// Name, offset, bytes of an item, items.
@@ -52,7 +100,7 @@ fn rows<K>(fields: &'static [Field<K>]) -> Vec<Row> {
             Width::Narrow2 => 2,
             Width::Exactly(bytes) => bytes,
             // An array of words, or one word.
-            Width::Narrow4 => 4,
+            Width::Narrow4 | Width::First4 | Width::Narrow4Of2 | Width::Wide4 => 4,
             Width::Bytes if field.size == 20 => 4,
             Width::Bytes => field.size,
         };

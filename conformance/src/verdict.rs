@@ -43,8 +43,12 @@ fn table(prog_type: ProgType) -> Vec<(String, u32)> {
         ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit => {
             fixed(&[("BPF_OK", 0), ("BPF_DROP", 2), ("BPF_REDIRECT", 7), ("BPF_LWT_REROUTE", 128)])
         }
+        // include/uapi/linux/netfilter.h
+        ProgType::Netfilter => fixed(&[("NF_DROP", 0), ("NF_ACCEPT", 1)]),
         // enum sk_action
-        ProgType::SkLookup => fixed(&[("SK_DROP", 0), ("SK_PASS", 1)]),
+        ProgType::SkLookup | ProgType::SkMsg | ProgType::SkSkb | ProgType::SkReuseport => {
+            fixed(&[("SK_DROP", 0), ("SK_PASS", 1)])
+        }
         ProgType::FlowDissector => {
             fixed(&[("BPF_OK", 0), ("BPF_DROP", 2), ("BPF_FLOW_DISSECTOR_CONTINUE", 129)])
         }

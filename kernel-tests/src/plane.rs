@@ -2,6 +2,8 @@
 
 use bpftwin_conformance::case::{Case, Run};
 use bpftwin_conformance::observation::{Begin, End, Event, Outcome, RunSeen};
+use bpftwin_sim::net::runs_given;
+use bpftwin_sim::uapi::ProgType;
 use libbpf_rs::ProgramType;
 
 use crate::elements::{self, Watch};
@@ -74,6 +76,14 @@ fn observe(case: &Case, report: &mut dyn FnMut(Event) -> Result<(), Failure>) ->
         elements::write(&objects, write)?;
     }
     let programs = case.runs.iter().map(|run| program(&objects, run)).collect::<Result<Vec<_>, _>>()?;
+    for (run, program) in case.runs.iter().zip(&programs) {
+        if let Some(prog_type) = ProgType::from_u32(program.kind as u32).filter(|&t| runs_given(t)) {
+            let name = &run.program;
+            return Err(Stop::decline(format!(
+                "{name} is a {prog_type}: BPF_PROG_TEST_RUN answers ENOTSUPP"
+            )));
+        }
+    }
     let mut records = Records::begin(&objects)?;
     let mut watch = Watch::begin(&objects, case)?;
     let mut before = None;
@@ -104,17 +114,21 @@ fn program<'a>(objects: &'a [Object], run: &Run) -> Result<&'a Program, Stop> {
 }
 
 /// BPF_PROG_TEST_RUN with room for everything, except where the kernel insists on no room at all:
-/// `net/bpf/test_run.c: bpf_prog_test_run_sk_lookup, bpf_prog_test_run_xdp`, v6.12.
+/// `net/bpf/test_run.c: bpf_prog_test_run_{sk_lookup,xdp,syscall,nf}`, v6.12.
 fn test_run(run: &Run, program: &Program, data: &[u8], ctx: &[u8]) -> Outcome {
     let live = program.kind == ProgramType::Xdp && run.flags & LIVE_FRAMES != 0;
-    let no_data = live || program.kind == ProgramType::SkLookup;
+    let in_place = program.kind == ProgramType::Syscall;
+    let no_data = live || in_place || program.kind == ProgramType::SkLookup;
+    // Nothing is written to it there.
+    let no_ctx = live || program.kind == ProgramType::Netfilter;
     let result = program.prog.test_run(&TestRun {
         data_in: data,
         ctx_in: (!ctx.is_empty()).then_some(ctx),
         repeat: run.repeat,
         flags: run.flags,
         data_room: no_data.then_some(0),
-        ctx_room: live.then_some(0),
+        ctx_room: no_ctx.then_some(0),
+        in_place,
         ..TestRun::default()
     });
     match result {

@@ -10,7 +10,7 @@ use std::{env, fs};
 use bpftwin_sim::bpf::Machine;
 use bpftwin_sim::bpf::map::CreateError;
 use bpftwin_sim::bpf::program::{Image, Program};
-use bpftwin_sim::net::{Config, Kernel, TestRun, helper, kfunc};
+use bpftwin_sim::net::{Config, Kernel, TestRun, helper, kfunc, runs_given};
 use bpftwin_sim::uapi::ctx::{self, Field};
 use bpftwin_sim::uapi::{Errno, MapType, ProgType, ProgTypes, Release, helper as uapi};
 
@@ -48,7 +48,11 @@ fn program_types(page: &mut String) {
     page.push_str("\n## Program types\n\n| type | test run | helpers |\n|---|---|---|\n");
     for &prog_type in ProgType::ALL.iter().filter(|&&t| t != ProgType::Unspec) {
         let helpers = helper::rows().filter(|row| row.types.contains(prog_type)).count();
-        let run = if runs(prog_type) { "modelled" } else { "absent" };
+        let run = match prog_type {
+            _ if runs(prog_type) => "modelled",
+            _ if runs_given(prog_type) => "none in the kernel; over a context that is given",
+            _ => "absent",
+        };
         writeln!(page, "| {} | {run} | {helpers} |", short(prog_type)).unwrap();
     }
 }
@@ -119,6 +123,10 @@ fn contexts(page: &mut String) {
     fields(page, "struct __sk_buff", ctx::skb::FIELDS);
     fields(page, "struct xdp_md", ctx::xdp::FIELDS);
     fields(page, "struct bpf_sk_lookup", ctx::sk_lookup::FIELDS);
+    fields(page, "struct bpf_nf_ctx", ctx::nf::FIELDS);
+    for context in ProgType::ALL.iter().filter_map(|&t| ctx::given::context(t)) {
+        fields(page, &format!("struct {}", context.name), context.fields);
+    }
 }
 
 fn page() -> String {
@@ -141,7 +149,8 @@ fn every_table_of_fields_is_on_the_page() {
     let sources =
         fs::read_dir(directory).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     let tables = sources.filter(|source| source.contains("pub const FIELDS: &[Field<")).count();
-    assert_eq!(page().matches("\n### struct ").count(), tables);
+    let given = ProgType::ALL.iter().filter(|&&t| ctx::given::context(t).is_some()).count();
+    assert_eq!(page().matches("\n### struct ").count(), tables + given);
 }
 
 #[test]

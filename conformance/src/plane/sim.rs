@@ -8,7 +8,7 @@ use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
-use bpftwin_sim::net::{Config, Kernel, Room, TestRun};
+use bpftwin_sim::net::{Config, GivenRun, Kernel, Room, TestRun, runs_given};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
 pub use super::sim_network::network_of;
@@ -290,27 +290,38 @@ impl<'a> Simulation<'a> {
         let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
         let prog = prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))?;
         let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
+        if runs_given(prog_type) {
+            if run.flags != 0 {
+                return Err(format!("a {prog_type} has no test run, so that there are no flags of one"));
+            }
+            let given = GivenRun { ctx, data, repeat: run.repeat };
+            return Ok(match self.kernel.run_given(prog, &given) {
+                Ok(out) => {
+                    let out = out?;
+                    Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() }
+                }
+                Err(fault) if declined(&fault) => return Err(format!("program {}: {fault}", fault.program)),
+                Err(fault) => faulted(&fault),
+            });
+        }
         // Where the kernel insists on no room at all.
         let live = prog_type == ProgType::Xdp && run.flags & BPF_F_TEST_XDP_LIVE_FRAMES != 0;
-        let no_data = live || prog_type == ProgType::SkLookup;
+        let syscall = prog_type == ProgType::Syscall;
+        let no_data = live || syscall || prog_type == ProgType::SkLookup;
         let test = TestRun {
             data_in: data,
             ctx_in: ctx,
             repeat: run.repeat,
             flags: run.flags,
             data_out: if no_data { Room::Nothing } else { Room::Whole },
-            ctx_out: if live { Room::Nothing } else { Room::Whole },
+            ctx_out: if live || syscall { Room::Nothing } else { Room::Whole },
             ..TestRun::default()
         };
         Ok(match self.kernel.prog_test_run(prog, &test) {
             Ok(Ok(out)) => Outcome::Done { retval: out.retval, data: out.data.into(), ctx: out.ctx.into() },
             Ok(Err(errno)) => Outcome::Errno(errno.raw()),
             Err(fault) if declined(&fault) => return Err(format!("program {}: {fault}", fault.program)),
-            Err(fault) => {
-                let regs: Vec<String> =
-                    fault.regs.iter().enumerate().map(|(i, r)| format!("r{i}={r:#x}")).collect();
-                Outcome::Fault(format!("{fault}\n{}", regs.join(" ")))
-            }
+            Err(fault) => faulted(&fault),
         })
     }
 
@@ -397,6 +408,11 @@ pub fn set_types(object: &mut Object, image: &ObjectImage) -> Result<(), String>
             known;
     }
     Ok(())
+}
+
+fn faulted(fault: &Fault) -> Outcome {
+    let regs: Vec<String> = fault.regs.iter().enumerate().map(|(i, r)| format!("r{i}={r:#x}")).collect();
+    Outcome::Fault(format!("{fault}\n{}", regs.join(" ")))
 }
 
 /// The maps and where their operations happen.

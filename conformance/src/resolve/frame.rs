@@ -17,11 +17,22 @@ use crate::scenario::spanned::{Span, Spanned};
 pub type Named = Vec<(String, Vec<u8>)>;
 
 /// Names and bytes of the packets, and the place in the scenario that says them.
-pub fn input(packet: &Packet, number: usize, library: &Library) -> Result<(Named, Span), Mistake> {
+///
+/// A program that `may_lack` a packet gets no bytes where none are said.
+pub fn input(
+    packet: &Packet,
+    number: usize,
+    library: &Library,
+    may_lack: bool,
+) -> Result<(Named, Span), Mistake> {
     let given = [&packet.pkt, &packet.hex, &packet.pcap];
     let mut given = given.into_iter().flatten();
     let place = packet.name.as_ref().map_or(0..0, |name| name.span.clone());
+    let named = |default: String| packet.name.as_ref().map_or(default, |name| name.value.clone());
     let Some(first) = given.next() else {
+        if may_lack {
+            return Ok((vec![(named(format!("packet {}", number + 1)), Vec::new())], place));
+        }
         let what = format!("packet {} has no bytes", number + 1);
         return Err(Mistake::new(What::Choice(what), &place).help("give it one of `pkt`, `hex`, `pcap`"));
     };
@@ -29,7 +40,6 @@ pub fn input(packet: &Packet, number: usize, library: &Library) -> Result<(Named
         let what = "a packet has one of `pkt`, `hex`, `pcap`".to_owned();
         return Err(Mistake::new(What::Choice(what), &second.span));
     }
-    let named = |default: String| packet.name.as_ref().map_or(default, |name| name.value.clone());
     let frames = if let Some(text) = &packet.pcap {
         captured(text, packet.name.as_ref(), library)?
     } else if let Some(text) = &packet.hex {

@@ -255,11 +255,12 @@ pub fn shape(object: &Object) -> ObjectShape {
 
 /// Whether BPF_PROG_TEST_RUN exists for a program type and gives packets to it; the reason if not.
 pub fn runnable(prog_type: ProgType, span: &Span, name: &str) -> Result<(), Mistake> {
-    if crate::ctx::layout(prog_type).is_some() {
+    if crate::ctx::runnable(prog_type) {
         return Ok(());
     }
     let what = format!("{name} is a {prog_type}, for which the program form has no runs");
     Err(Mistake::new(What::Value(what), span).help(
-        "BPF_PROG_TEST_RUN of tc, XDP, cgroup_skb, socket filter, lwt, sk_lookup and flow dissector programs",
+        "there are runs of tc, XDP, socket filter, lwt, sk_lookup, flow dissector, netfilter, syscall, cgroup, sockops, \
+         sk_msg and sk_reuseport programs",
     ))
 }

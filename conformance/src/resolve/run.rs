@@ -1,5 +1,7 @@
 //! One `[[packet]]`: its runs and what is expected of each.
 
+use std::collections::BTreeMap;
+
 use bpftwin_sim::uapi::{Errno, ProgType};
 
 use super::frame;
@@ -92,14 +94,20 @@ impl Around<'_> {
         packet: &Packet,
         mistakes: &mut Vec<Mistake>,
     ) -> Result<Vec<(Run, RunExpect)>, Mistake> {
-        let (frames, span) = frame::input(packet, number, self.library)?;
-        let program = packet.program.as_ref().or(self.program).ok_or_else(|| {
-            Mistake::new(What::Choice("no program is named for this packet".into()), &span)
+        let program = packet.program.as_ref().or(self.program);
+        let place = [&packet.pkt, &packet.hex, &packet.pcap, &packet.name].into_iter().flatten().next();
+        let place = place.map_or(0..0, |text| text.span.clone());
+        let program = program.ok_or_else(|| {
+            Mistake::new(What::Choice("no program is named for this packet".into()), &place)
                 .help("set `program` here or in [scenario]")
         })?;
         let (object, name) = self.objects.program(program)?;
         let prog_type = self.objects.shape.program(&object, &name);
         runnable(prog_type, &program.span, &name)?;
+        let may_lack = ctx::may_lack_packet(prog_type);
+        let (frames, span) = frame::input(packet, number, self.library, may_lack)?;
+        // A syscall program runs once, and the kernel wants that unsaid.
+        let repeat = u32::from(prog_type != ProgType::Syscall);
         let flags = flags(&packet.flags)?;
         let mut runs = Vec::with_capacity(frames.len());
         for (run_name, frame) in frames {
@@ -115,7 +123,7 @@ impl Around<'_> {
                 program: name.clone(),
                 data: data.into(),
                 ctx: ctx.into(),
-                repeat: packet.repeat.as_ref().map_or(1, |n| n.value),
+                repeat: packet.repeat.as_ref().map_or(repeat, |n| n.value),
                 flags,
                 follows: None,
                 afterwards: Vec::new(),
@@ -139,6 +147,9 @@ impl Around<'_> {
         let mut data = frame;
         if packet.ctx.is_empty() {
             return Ok((data, Vec::new()));
+        }
+        if prog_type == ProgType::Syscall {
+            return Ok((data, plain_context(&packet.ctx)?.0));
         }
         let is_xdp = prog_type == ProgType::Xdp;
         let mut fields = Vec::new();
@@ -203,8 +214,12 @@ impl Around<'_> {
             return Err(Mistake::new(What::Choice(what), &node.span).help("drop `retval` or `errno`"));
         }
         out.data = frame::output(expect, run, &self.inputs)?;
-        let layout = ctx::layout(prog_type).expect("a runnable program has a context");
+        if prog_type == ProgType::Syscall && !expect.ctx.is_empty() {
+            let (bytes, span) = plain_context(&expect.ctx)?;
+            out.ctx.push((Encoder { mask: vec![0xff; bytes.len()], bytes }, span));
+        }
         for (name, node) in &expect.ctx {
+            let Some(layout) = ctx::layout(prog_type) else { break };
             let node = self.device_number(name, node)?;
             let table = Node { kind: Kind::Table(vec![(name.clone(), node)]), span: name.span.clone() };
             out.ctx.push((Encoder::encode(&layout, &table)?, name.span.clone()));
@@ -246,6 +261,23 @@ impl Around<'_> {
         };
         Ok(RecordCheck { object, map, want, span: record.map.span.clone() })
     }
+}
+
+/// The context of a syscall program: `hex`, and nothing else.
+fn plain_context(ctx: &BTreeMap<Spanned<String>, Node>) -> Result<(Vec<u8>, Span), Mistake> {
+    let mut bytes = Vec::new();
+    let mut span = 0..0;
+    for (name, node) in ctx {
+        let Kind::Str(text) = &node.kind else {
+            let what = "a syscall program's context is written in hexadecimal".to_owned();
+            return Err(Mistake::new(What::WrongType(what), &node.span));
+        };
+        if name.value != "hex" {
+            return Err(Mistake::unknown("context field", name, &name.span, ["hex"]));
+        }
+        (bytes, span) = (frame::hex(text, &node.span)?, name.span.clone());
+    }
+    Ok((bytes, span))
 }
 
 fn retval(prog_type: ProgType, node: &Node) -> Result<(u32, Span), Mistake> {

@@ -109,7 +109,8 @@ pub struct Entry {
     pub map: Option<Spanned<String>>,
 }
 
-/// `[[packet]]`: one BPF_PROG_TEST_RUN, or one per packet of a capture. Exactly one of `pkt`, `hex`, `pcap`.
+/// `[[packet]]`: one BPF_PROG_TEST_RUN, or one per packet of a capture. Exactly one of `pkt`, `hex`, `pcap`; none
+/// for programs that need no packet.
 #[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Packet {
@@ -124,7 +125,8 @@ pub struct Packet {
     pub pcap: Option<Spanned<String>>,
     /// The program, if not the scenario's.
     pub program: Option<Spanned<String>>,
-    /// Context fields by name: `mark`, `priority`, `cb`, `ifindex`, … (`__sk_buff`, `xdp_md`).
+    /// Context fields by name: `mark`, `priority`, `cb`, `ifindex`, … (`__sk_buff`, `xdp_md`, `bpf_sock_addr`, …).
+    /// Of a syscall program, `hex`: its bytes.
     #[serde(default)]
     pub ctx: BTreeMap<Spanned<String>, Node>,
     /// How often the program runs on this packet, in place.

@@ -76,6 +76,9 @@ pub struct TestRun<'a> {
     pub data_room: Option<u32>,
     /// Room for `ctx_out`, bytes; `None`: as much as `ctx_in`, at least 256, and none without `ctx_in`.
     pub ctx_room: Option<u32>,
+    /// Whether the kernel writes the context back where it found it, as it does for syscall programs: there is no
+    /// `ctx_out`, and what comes back is `ctx_in`.
+    pub in_place: bool,
 }
 
 /// What BPF_PROG_TEST_RUN gave back.
@@ -154,14 +157,18 @@ impl Prog {
     /// results that did fit.
     pub fn test_run_into(&self, run: &TestRun<'_>, out: &mut TestRunOut) -> Result<(), Errno> {
         let data_room = run.data_room.unwrap_or(DATA_OUT_ROOM);
-        let ctx_room = run.ctx_room.unwrap_or_else(|| run.ctx_in.map_or(0, |ctx| ctx.len().max(256) as u32));
+        let ctx_in = run.ctx_in.unwrap_or_default();
+        let ctx_room = if run.in_place { Some(ctx_in.len() as u32) } else { run.ctx_room };
+        let ctx_room = ctx_room.unwrap_or_else(|| run.ctx_in.map_or(0, |ctx| ctx.len().max(256) as u32));
         // A size of 0 with a buffer means "copy everything", so a missing room is a missing buffer.
         out.data.clear();
         out.data.resize(data_room as usize, 0);
         out.ctx.clear();
         out.ctx.resize(ctx_room as usize, 0);
         let address = |buffer: &[u8]| if buffer.is_empty() { 0 } else { buffer.as_ptr() as u64 };
-        let ctx_in = run.ctx_in.unwrap_or_default();
+        if run.in_place {
+            out.ctx.copy_from_slice(ctx_in);
+        }
         let mut attr = attr::TestRun {
             prog_fd: self.raw(),
             data_size_in: run.data_in.len() as u32,
@@ -170,19 +177,20 @@ impl Prog {
             data_out: if data_room == 0 { 0 } else { out.data.as_mut_ptr() as u64 },
             repeat: run.repeat,
             ctx_size_in: ctx_in.len() as u32,
-            ctx_size_out: ctx_room,
-            ctx_in: address(ctx_in),
-            ctx_out: if ctx_room == 0 { 0 } else { out.ctx.as_mut_ptr() as u64 },
+            ctx_size_out: if run.in_place { 0 } else { ctx_room },
+            ctx_in: if run.in_place && ctx_room != 0 { out.ctx.as_mut_ptr() as u64 } else { address(ctx_in) },
+            ctx_out: if run.in_place || ctx_room == 0 { 0 } else { out.ctx.as_mut_ptr() as u64 },
             flags: run.flags,
             cpu: run.cpu,
             batch_size: run.batch_size,
             ..attr::TestRun::default()
         };
-        // SAFETY: every buffer is live and of the size given; only the two outputs are written.
+        // SAFETY: every buffer is live and of the size given; only the two outputs are written, or what `in_place` copied.
         let result = unsafe { bpf(Cmd::ProgTestRun, &mut attr) };
         out.retval = attr.retval;
         out.duration = attr.duration;
-        (out.data_size, out.ctx_size) = (attr.data_size_out, attr.ctx_size_out);
+        (out.data_size, out.ctx_size) =
+            (attr.data_size_out, if run.in_place { ctx_room } else { attr.ctx_size_out });
         out.data.truncate(out.data_size as usize);
         out.ctx.truncate(out.ctx_size as usize);
         result.map(drop)

@@ -1,4 +1,4 @@
-//! Programs whose context is no skb and no XDP frame: flow dissectors and sk_lookup.
+//! Programs whose context is no skb and no XDP frame: flow dissectors, sk_lookup, netfilter and syscall.
 
 use bpftwin_sim::uapi::{AttachType, ProgType};
 
@@ -96,5 +96,85 @@ fn sk_lookup() {
     for flags in 0..5 {
         let text = format!("r2 = 0; r3 = {flags}; call 124; r0 &= 1; exit");
         agree(kind, &text, &[], &base, 1);
+    }
+}
+
+#[test]
+fn netfilter() {
+    let kind = (ProgType::Netfilter, AttachType::Netfilter);
+    let state = |hook: u8, pf: u8| {
+        let mut ctx = [0; 48];
+        (ctx[0], ctx[1]) = (hook, pf);
+        ctx
+    };
+    let frame = |proto: u16, len: usize| {
+        let mut data = vec![0x45; len];
+        if let Some(at) = data.get_mut(12..14) {
+            at.copy_from_slice(&proto.to_be_bytes());
+        }
+        data
+    };
+    // The program may answer 0 or 1 only: one run for every bit of what it read, and for whether a pointer is NULL.
+    let looks = |offset: u32, size: u32, bit: u32| {
+        format!(
+            "r6 = *(u64 *)(r1 +0); r7 = *(u64 *)(r1 +8); r1 = *(u{} *)(r6 +{offset}); r0 = r1; r0 >>= {bit}; r0 &= 1;
+             if r7 != 0 goto +1; r0 = 1; exit",
+            size * 8
+        )
+    };
+    for hook in [0, 1, 2, 3, 4, 5, 255] {
+        for pf in [2, 10, 0, 3] {
+            let ctx = state(hook, pf);
+            for (proto, len) in
+                [(0x800, 20), (0x800, 33), (0x800, 34), (0x86dd, 54), (0x86dd, 53), (0x806, 60)]
+            {
+                agree(kind, &looks(0, 1, 0), &frame(proto, len), &ctx, 1);
+            }
+            for bit in 0..8 {
+                agree(kind, &looks(0, 1, bit), &frame(0x800, 60), &ctx, 2);
+                agree(kind, &looks(1, 1, bit), &frame(0x86dd, 60), &ctx, 2);
+            }
+            for pointer in [8, 16, 24, 32, 40] {
+                let text = format!(
+                    "r6 = *(u64 *)(r1 +0); r1 = *(u64 *)(r6 +{pointer}); r0 = 0; if r1 == 0 goto +1; r0 = 1; exit"
+                );
+                if pointer < 24 {
+                    agree(kind, &text, &frame(0x800, 60), &ctx, 1);
+                    agree(kind, &text, &frame(0x800, 60), &[], 1);
+                }
+            }
+        }
+    }
+    for at in 0..48 {
+        let mut ctx = state(3, 2);
+        ctx[at] ^= 1;
+        agree(kind, "r0 = 1; exit", &frame(0x800, 60), &ctx, 1);
+    }
+    for len in [0, 1, 14, 19, 20, 3712, 3713] {
+        agree(kind, "r0 = 1; exit", &frame(0x800, len), &[], 1);
+    }
+    agree(kind, "r0 = 0; exit", &frame(0x800, 60), &state(3, 2)[..2], 1);
+}
+
+#[test]
+fn syscall() {
+    let kind = (ProgType::Syscall, AttachType::CgroupInetIngress);
+    let ctx: Vec<u8> = (0..64).collect();
+    let add = "r0 = *(u32 *)(r1 +4); r2 = *(u8 *)(r1 +9); r0 += r2; *(u64 *)(r1 +16) = r0; *(u16 *)(r1 +32) = 7; exit";
+    for len in [0, 23, 24, 32, 33, 34, 35, 64] {
+        agree(kind, add, &[], &ctx[..len], 0);
+    }
+    agree(kind, add, &[], &ctx, 1);
+    agree(kind, add, &[1], &ctx, 0);
+    agree(kind, "r0 = -1; exit", &[], &[], 0);
+    agree(kind, "r0 = 1; exit", &[], &vec![1; 65535], 0);
+    agree(kind, "r0 = 1; exit", &[], &vec![1; 65536], 0);
+    // A path that is not taken, and a pointer that went over the stack, count as well.
+    let untaken =
+        "r2 = *(u32 *)(r1 +0); r0 = 0; if r2 != 0x03020100 goto +1; exit; *(u8 *)(r1 +40) = 1; exit";
+    let spilled = "*(u64 *)(r10 -8) = r1; r2 = *(u64 *)(r10 -8); r0 = *(u16 *)(r2 +38); exit";
+    for len in [4, 11, 12, 39, 40, 41] {
+        agree(kind, untaken, &[], &ctx[..len], 0);
+        agree(kind, spilled, &[], &ctx[..len], 0);
     }
 }

@@ -165,6 +165,9 @@ fn program(trial: &Trial, value: (u8, u32, u32)) -> Vec<u64> {
     out
 }
 
+/// `BPF_F_SLEEPABLE`, without which no syscall program loads.
+const BPF_F_SLEEPABLE: u32 = 1 << 4;
+
 /// `retval`, `data_out` and `ctx_out`, or the errno.
 pub type Answer = Result<(u32, Vec<u8>, Vec<u8>), i32>;
 
@@ -181,6 +184,7 @@ pub fn both(
         prog_type: prog_type as u32,
         expected_attach_type: attach_type as u32,
         insns: &assembly.slots,
+        flags: if prog_type == ProgType::Syscall { BPF_F_SLEEPABLE } else { 0 },
         ..ProgLoad::default()
     };
     let prog = Prog::load(&load).unwrap_or_else(|error| panic!("{text}\n{error}"));
@@ -188,7 +192,9 @@ pub fn both(
         data_in: data,
         ctx_in: (!ctx.is_empty()).then_some(ctx),
         repeat,
-        data_room: (prog_type == ProgType::SkLookup).then_some(0),
+        data_room: matches!(prog_type, ProgType::SkLookup | ProgType::Syscall).then_some(0),
+        ctx_room: (prog_type == ProgType::Netfilter).then_some(0),
+        in_place: prog_type == ProgType::Syscall,
         ..TestRun::default()
     };
     let real = prog.test_run(&run).map(|out| (out.retval, out.data, out.ctx)).map_err(Errno::raw);

@@ -131,6 +131,17 @@ impl Linear {
         self.tail = self.data + len;
     }
 
+    /// Holds `bytes` from now on, with no room around them.
+    ///
+    /// # Panics
+    /// If they do not fit into half a window.
+    pub fn replace(&mut self, mem: &mut Memory, bytes: &[u8]) {
+        self.unmap(mem);
+        (self.meta, self.data, self.tail, self.end) = (0, 0, bytes.len() as u32, bytes.len() as u32);
+        self.assert_fits();
+        mem.raw_mut(self.head, bytes.len()).copy_from_slice(bytes);
+    }
+
     /// Makes `more_head` bytes of headroom and `more_tail` of tailroom: `net/core/skbuff.c: pskb_expand_head`, v6.12.
     /// Every offset grows by `more_head`.
     pub fn expand(&mut self, mem: &mut Memory, more_head: u32, more_tail: u32) {

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::bpf::mem::CTX_BASE;
 use crate::bpf::{Access, Addr, FaultKind, Host, Machine};
 use crate::net::dynptr::Dynptrs;
 use crate::net::env::Env;
 use crate::net::flow::Flow;
+use crate::net::given::Given;
 use crate::net::held::Held;
 use crate::net::kfunc::{self, Kfunc};
 use crate::net::linear::Linear;
+use crate::net::nf::Nf;
 use crate::net::sk_lookup::SkLookup;
 use crate::net::skb::SkBuff;
 use crate::net::xdp::XdpBuff;
@@ -27,6 +30,12 @@ pub enum Packet {
     Flow(Box<Flow>),
     /// sk_lookup.
     SkLookup(Box<SkLookup>),
+    /// netfilter.
+    Nf(Box<Nf>),
+    /// syscall: the context is guest memory.
+    Syscall,
+    /// Everything whose context the caller gives.
+    Given(Box<Given>),
 }
 
 impl Packet {
@@ -36,7 +45,8 @@ impl Packet {
             Self::Skb(skb) => Some(&mut skb.linear),
             Self::Xdp(xdp) => Some(&mut xdp.linear),
             Self::Flow(flow) => Some(&mut flow.linear),
-            Self::SkLookup(_) => None,
+            Self::Given(given) => given.linear.as_mut(),
+            Self::SkLookup(_) | Self::Nf(_) | Self::Syscall => None,
         }
     }
 }
@@ -198,12 +208,17 @@ impl Host for Run<'_> {
         }
     }
 
-    fn ctx_load(&mut self, _machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
+    fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
         let loaded = match &self.packet {
             Packet::Skb(skb) => ctx::skb::load(skb, self.prog_type, offset, size),
             Packet::Xdp(xdp) => ctx::xdp::load(xdp, self.attach_type, offset, size),
             Packet::Flow(flow) => ctx::flow::load(flow, offset, size),
             Packet::SkLookup(lookup) => ctx::sk_lookup::load(lookup, offset, size),
+            Packet::Nf(nf) => ctx::nf::load(nf, offset, size),
+            Packet::Given(given) => ctx::given::load(given, offset, size),
+            Packet::Syscall => {
+                return Ok(machine.mem.load(CTX_BASE + Addr::from(offset), size.into())?);
+            }
         };
         loaded.map_err(|why| FaultKind::Context { offset, size, write: false, why })
     }
@@ -236,7 +251,7 @@ impl Host for Run<'_> {
 
     fn ctx_store(
         &mut self,
-        _machine: &mut Machine,
+        machine: &mut Machine,
         offset: u32,
         size: u32,
         value: u64,
@@ -246,6 +261,11 @@ impl Host for Run<'_> {
             Packet::Xdp(_) => ctx::xdp::store(offset, size),
             Packet::Flow(_) => ctx::flow::store(offset, size),
             Packet::SkLookup(_) => ctx::sk_lookup::store(offset, size),
+            Packet::Nf(_) => ctx::nf::store(offset, size),
+            Packet::Given(given) => ctx::given::store(given, offset, size, value),
+            Packet::Syscall => {
+                return Ok(machine.mem.store(CTX_BASE + Addr::from(offset), size.into(), value)?);
+            }
         };
         stored.map_err(|why| FaultKind::Context { offset, size, write: true, why })
     }

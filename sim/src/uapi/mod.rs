@@ -12,7 +12,7 @@ mod release;
 
 pub use errno::Errno;
 pub use map::MapType;
-pub use prog::{AttachType, ProgType, ProgTypes};
+pub use prog::{AttachType, ProgType, ProgTypes, return_range};
 pub use release::Release;
 
 /// The layouts of the user-space ABI's contexts, helper arguments, packet headers and enumerations, as a `.BTF` section

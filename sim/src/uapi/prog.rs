@@ -104,6 +104,62 @@ kernel_enum! {
     }
 }
 
+impl ProgType {
+    /// Why no program of this type can be simulated; `None` for those that can.
+    pub const fn not_simulated(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Kprobe
+            | Self::Tracepoint
+            | Self::PerfEvent
+            | Self::RawTracepoint
+            | Self::RawTracepointWritable
+            | Self::Tracing => {
+                "it runs where the kernel's own code passes, and there is none of that code here"
+            }
+            Self::Lsm => "it runs at the kernel's security hooks, which are not here",
+            Self::Ext => "it takes the place of a function in another program that is already loaded",
+            Self::StructOps => "it implements a part of the kernel, and that part is not here",
+            Self::LircMode2 => "it decodes an infrared receiver's signals, and there is no receiver",
+            _ => return None,
+        })
+    }
+}
+
+/// The least and the greatest value the verifier lets a program return; `None`: any, or of cgroup_skb and sk_lookup,
+/// whose range is not looked at (`kernel/bpf/verifier.c:
+/// check_return_code`, v6.12).
+pub const fn return_range(prog_type: ProgType, attach_type: Option<AttachType>) -> Option<(i64, i64)> {
+    use AttachType as A;
+    Some(match (prog_type, attach_type) {
+        (
+            ProgType::CgroupSockAddr,
+            Some(
+                A::CgroupUdp4Recvmsg
+                | A::CgroupUdp6Recvmsg
+                | A::CgroupUnixRecvmsg
+                | A::CgroupInet4Getpeername
+                | A::CgroupInet6Getpeername
+                | A::CgroupUnixGetpeername
+                | A::CgroupInet4Getsockname
+                | A::CgroupInet6Getsockname
+                | A::CgroupUnixGetsockname,
+            ),
+        ) => (1, 1),
+        (ProgType::CgroupSockAddr, Some(A::CgroupInet4Bind | A::CgroupInet6Bind)) => (0, 3),
+        (
+            ProgType::CgroupSockAddr
+            | ProgType::CgroupSock
+            | ProgType::SockOps
+            | ProgType::CgroupDevice
+            | ProgType::CgroupSysctl
+            | ProgType::CgroupSockopt
+            | ProgType::Netfilter,
+            _,
+        ) => (0, 1),
+        _ => return None,
+    })
+}
+
 /// A set of program types.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgTypes(u64);

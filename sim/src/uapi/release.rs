@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ProgType;
+
 /// A kernel series whose behaviour the simulator reproduces. Every rule that changed between kernels asks one of
 /// the questions below, so that "what differs?" has one place to look.
 ///
@@ -53,6 +55,11 @@ impl Release {
             Self::V6_18 => (6, 18),
         };
         Self::ALL.iter().copied().rfind(|&r| version(r) <= (major, minor))
+    }
+
+    /// Program types this series has not: netfilter came with 6.4.
+    pub const fn lacks(self, prog_type: ProgType) -> bool {
+        matches!((self, prog_type), (Self::V6_1, ProgType::Netfilter))
     }
 
     /// `bpf_csum_diff` folds its result to 16 bits and takes any size; before, sizes were multiples of 4 up to 512

@@ -1,7 +1,7 @@
 //! Why an object does not load.
 
 use crate::bpf::object::{Line, Object};
-use crate::uapi::{Errno, MapType};
+use crate::uapi::{Errno, MapType, ProgType};
 
 /// Why an object does not load.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
@@ -71,6 +71,16 @@ pub enum LoadError {
         program: String,
         /// The section.
         section: String,
+    },
+    /// Programs of this type are not simulated, or not in the kernel spoken as.
+    #[error("program \"{program}\" is a {prog_type}: {why}")]
+    ProgType {
+        /// The entry point.
+        program: String,
+        /// Its type.
+        prog_type: ProgType,
+        /// Why not.
+        why: &'static str,
     },
     /// An instruction cannot be linked, loaded or modelled.
     #[error("program \"{program}\", instruction {slot}{}: {what}", at(line.as_ref()))]

@@ -22,7 +22,7 @@ use crate::bpf::link::link;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::MapId;
 use crate::bpf::object::{Line, Object, ProgramSpec};
-use crate::uapi::{ProgType, Release, TYPES};
+use crate::uapi::{AttachType, ProgType, Release, TYPES};
 
 /// How to load an object.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +74,8 @@ pub struct HelperUse<'a> {
     pub program: &'a str,
     /// Its type.
     pub prog_type: ProgType,
+    /// `expected_attach_type`.
+    pub attach_type: Option<AttachType>,
     /// The helper's number.
     pub helper: u32,
     /// The call, counted in slots of the linked program.

@@ -43,6 +43,12 @@ impl Linking<'_, '_> {
                 section: self.program.section.clone(),
             });
         }
+        let prog_type = self.program.prog_type;
+        let missing =
+            self.machine.release.lacks(prog_type).then_some("the kernel spoken as has no such programs");
+        if let Some(why) = prog_type.not_simulated().or(missing) {
+            return Err(LoadError::ProgType { program: self.program.name.clone(), prog_type, why });
+        }
         self.relocate_core(&mut linked)?;
         let mut absent = Vec::new();
         let mut maps = Vec::new();
@@ -207,6 +213,7 @@ impl Linking<'_, '_> {
             let used = HelperUse {
                 program: &self.program.name,
                 prog_type: self.program.prog_type,
+                attach_type: self.program.attach_type,
                 helper: helper as u32,
                 slot,
                 line: linked.line_of(slot),

@@ -3,7 +3,7 @@
 use super::Arg;
 use crate::bpf::engine;
 use crate::bpf::map::{Map, MapCtx, MapId};
-use crate::bpf::mem::CTX_BASE;
+use crate::bpf::mem::{CTX_BASE, CTX_SIZE};
 use crate::bpf::{Addr, FaultKind, Machine, Memory};
 use crate::net::held::Reference;
 use crate::net::run::{Packet, Run};
@@ -43,6 +43,9 @@ impl Call<'_, '_> {
             let number = index + 1;
             match arg {
                 Arg::Ctx if value != CTX_BASE => return Err(self.bad_arg(number, "not the context")),
+                Arg::CtxOrNull if value != 0 && value != CTX_BASE => {
+                    return Err(self.bad_arg(number, "neither the context nor NULL"));
+                }
                 Arg::Map(types) => sizes = self.check_map(number, value, types)?,
                 Arg::Key => self.check_mem(value, sizes.0, false)?,
                 Arg::Value => self.check_mem(value, sizes.1, false)?,
@@ -65,6 +68,10 @@ impl Call<'_, '_> {
     }
 
     fn check_mem(&self, addr: Addr, len: u64, write: bool) -> Result<(), FaultKind> {
+        // Not even where the context is plain memory: `kernel/bpf/verifier.c: mem_types`, v6.12.
+        if (CTX_BASE..CTX_BASE + CTX_SIZE).contains(&addr) {
+            return Err(self.machine.mem.bad_access(addr, len, write).into());
+        }
         if len > 0 {
             self.machine.mem.check(addr, len, write)?;
         }

@@ -1,6 +1,6 @@
 //! Loops, locks, and where a program runs.
 
-use super::{Arg, BASE, Call, Failure, Helper, Ret};
+use super::{Arg, BASE, Call, Failure, GIVEN, Helper, PLAIN, Ret};
 use crate::bpf::map::{MapId, SpecialKind};
 use crate::bpf::mem::ObjectKind;
 use crate::uapi::helper::id;
@@ -34,7 +34,9 @@ const LOCKING: ProgTypes = ProgTypes::of(&[
     ProgType::LwtIn,
     ProgType::LwtOut,
     ProgType::LwtXmit,
-]);
+])
+.or(PLAIN)
+.or(GIVEN);
 
 /// The verifier puts the loop in place of the call when the flags are a constant zero
 /// (`kernel/bpf/verifier.c: inline_bpf_loop`, v6.12). That loop compares all 64 bits of the count and moves its error

@@ -7,8 +7,10 @@
 
 mod adjust_room;
 mod call;
+mod cgroup;
 mod control;
 mod csum;
+mod current;
 mod dynptr;
 mod fib;
 mod format;
@@ -21,9 +23,11 @@ mod program_tests;
 mod record;
 mod redirect;
 mod refused;
+mod sk_msg;
 mod skb_bytes;
 mod skb_geometry;
 mod skb_meta;
+mod sock_ops;
 mod socket;
 mod text;
 mod time;
@@ -41,7 +45,9 @@ pub use refused::reason;
 
 use crate::bpf::FaultKind;
 use crate::uapi::ProgType::{
-    CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SkLookup, SocketFilter, Xdp,
+    CgroupDevice, CgroupSkb, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, FlowDissector, LwtIn,
+    LwtOut, LwtXmit, Netfilter, SchedAct, SchedCls, SkLookup, SkMsg, SkReuseport, SockOps, SocketFilter,
+    Syscall, Xdp,
 };
 use crate::uapi::{Errno, MapType, ProgType, ProgTypes, helper as uapi};
 
@@ -76,6 +82,8 @@ pub enum Arg {
     Any,
     /// The context: `ARG_PTR_TO_CTX`.
     Ctx,
+    /// The context or NULL: `ARG_PTR_TO_CTX_OR_NULL`.
+    CtxOrNull,
     /// A map of one of these types; of any type if there are none: `ARG_CONST_MAP_PTR`.
     Map(&'static [MapType]),
     /// `key_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_KEY`.
@@ -157,16 +165,37 @@ impl Helper {
 pub const TC: ProgTypes = ProgTypes::of(&[SchedCls, SchedAct]);
 /// The three lightweight tunnel hooks.
 pub const LWT: ProgTypes = ProgTypes::of(&[LwtIn, LwtOut, LwtXmit]);
+/// Program types whose context is the kernel's memory, or the caller's.
+pub const PLAIN: ProgTypes = ProgTypes::of(&[Netfilter, Syscall]);
+/// Program types whose context the caller gives.
+pub const GIVEN: ProgTypes = ProgTypes::of(&[
+    CgroupSock,
+    CgroupSockAddr,
+    CgroupSockopt,
+    CgroupSysctl,
+    CgroupDevice,
+    SockOps,
+    SkMsg,
+    SkReuseport,
+]);
+/// Who may ask about the current task and the system call's answer: `kernel/bpf/cgroup.c: cgroup_current_func_proto`.
+const CGROUP_CURRENT: ProgTypes =
+    ProgTypes::of(&[CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, CgroupDevice]);
 /// Every program type modelled, which is who may call what `bpf_base_func_proto` gives.
-pub const BASE: ProgTypes =
-    ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector]).or(TC).or(LWT);
+pub const BASE: ProgTypes = ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector])
+    .or(TC)
+    .or(LWT)
+    .or(PLAIN)
+    .or(GIVEN);
 
 /// Every family.
 const FAMILIES: &[&[Helper]] = &[
     adjust_room::ROWS,
+    cgroup::ROWS,
     control::ROWS,
     csum::ROWS,
     dynptr::ROWS,
+    current::ROWS,
     fib::ROWS,
     hash::ROWS,
     map::ROWS,
@@ -176,6 +205,8 @@ const FAMILIES: &[&[Helper]] = &[
     skb_bytes::ROWS,
     skb_geometry::ROWS,
     skb_meta::ROWS,
+    sk_msg::ROWS,
+    sock_ops::ROWS,
     socket::ROWS,
     text::ROWS,
     time::ROWS,

@@ -101,7 +101,7 @@ fn perf_event_output(call: &mut Call<'_, '_>) -> Ret {
             let mem = &mut call.machine.mem;
             xdp.for_range(mem, 0, packet_len, |piece| record.extend_from_slice(piece));
         }
-        Packet::Flow(_) | Packet::SkLookup(_) => unreachable!("the row is for packets"),
+        _ => unreachable!("the row is for packets"),
     }
     let cpu = call.machine.cpu;
     let index = match flags & BPF_F_INDEX_MASK {

@@ -2,19 +2,25 @@
 //! what comes back.
 
 mod flow_dissector;
+mod given;
+mod nf;
 mod sk_lookup;
 mod skb;
+mod syscall;
 #[cfg(test)]
 mod tests;
 mod xdp;
 
-use crate::bpf::Fault;
 use crate::bpf::engine;
 use crate::bpf::machine::ProgId;
+use crate::bpf::program::Program;
+use crate::bpf::{Fault, FaultKind};
 use crate::net::env::Env;
 use crate::net::kernel::Kernel;
 use crate::net::run::{Packet, Run};
-use crate::uapi::{Errno, ProgType};
+use crate::uapi::{Errno, ProgType, return_range};
+
+pub use given::{GivenRun, runs_given};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 pub const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
@@ -106,6 +112,8 @@ impl Kernel {
             ProgType::Xdp => self.test_run_xdp(prog, test),
             ProgType::FlowDissector => self.test_run_flow_dissector(prog, test),
             ProgType::SkLookup => self.test_run_sk_lookup(prog, test),
+            ProgType::Netfilter => self.test_run_nf(prog, test),
+            ProgType::Syscall => self.test_run_syscall(prog, test),
             _ => Err(Errno::ENOTSUPP.into()),
         };
         self.env.clock_ns += Env::RUN_NS;
@@ -125,7 +133,19 @@ impl Kernel {
         let mut retval = Ok(0);
         for _ in 0..repeat.max(1) {
             match engine::run(&mut self.machine, &mut run, prog, self.fuel) {
-                Ok(ran) => retval = Ok(ran.r0 as u32),
+                Ok(ran) => match return_range(prog_type, attach_type) {
+                    Some((least, greatest)) if !(least..=greatest).contains(&(ran.r0 as i64)) => {
+                        let what = format!(
+                            "returns {}, and such a program may return {least} to {greatest} only",
+                            ran.r0 as i64
+                        );
+                        let program = &self.machine.programs[prog.0 as usize];
+                        retval =
+                            Err(Stop::Fault(Box::new(fault_at(program, 0, FaultKind::Instruction(what)))));
+                        break;
+                    }
+                    _ => retval = Ok(ran.r0 as u32),
+                },
                 Err(fault) => {
                     retval = Err(Stop::Fault(fault));
                     break;
@@ -136,6 +156,18 @@ impl Kernel {
         self.machine.maps.synchronize_rcu(&mut self.machine.mem);
         let packet = run.packet;
         retval.map(|retval| (retval, packet))
+    }
+}
+
+/// A fault outside of any instruction's execution, told of the instruction at `slot`.
+fn fault_at(program: &Program, slot: u32, kind: FaultKind) -> Fault {
+    Fault {
+        kind,
+        program: program.name().to_owned(),
+        insn: slot,
+        function: program.function_of(slot).name.clone(),
+        line: program.line_of(slot).cloned(),
+        regs: [0; 11],
     }
 }
 

@@ -1,8 +1,8 @@
 //! Programs whose context is an skb: `net/bpf/test_run.c: bpf_prog_test_run_skb`, v6.12.
 
 use super::{
-    BPF_F_TEST_SKB_CHECKSUM_COMPLETE, Stop, TestRun, TestRunOut, ctx_init, finish, get_u32, get_u64, put_u32,
-    put_u64,
+    BPF_F_TEST_SKB_CHECKSUM_COMPLETE, Stop, TestRun, TestRunOut, ctx_init, fault_at, finish, get_u32,
+    get_u64, put_u32, put_u64,
 };
 use crate::bpf::machine::ProgId;
 use crate::bpf::program::Program;
@@ -17,7 +17,7 @@ use crate::uapi::ctx::skb::{CB_LEN, FIELDS, SIZE, SkbField};
 use crate::uapi::{Errno, ProgType};
 
 /// The longest packet: what fits into a page with its room.
-const MAX_LEN: u32 = 4096 - SKB_PAD - SHARED_INFO;
+pub(super) const MAX_LEN: u32 = 4096 - SKB_PAD - SHARED_INFO;
 /// `GSO_LEGACY_MAX_SIZE`.
 const GSO_LEGACY_MAX_SIZE: u32 = 65536;
 /// `GSO_MAX_SEGS`.
@@ -131,7 +131,7 @@ impl Kernel {
 }
 
 /// `net/ethernet/eth.c: eth_type_trans`, v6.12: takes the Ethernet header off and reads it.
-fn eth_type_trans(skb: &mut SkBuff, mem: &Memory, dev: &Device) {
+pub(super) fn eth_type_trans(skb: &mut SkBuff, mem: &Memory, dev: &Device) {
     skb.dev = dev.ifindex;
     skb.reset_mac_header();
     let bytes = skb.linear.bytes(mem);
@@ -178,14 +178,8 @@ fn sum_from_network_header(skb: &SkBuff, mem: &Memory) -> Option<u32> {
 
 /// Where a kernel stops at `BUG_ON(len)` in `net/core/skbuff.c: skb_checksum`: no errno comes back.
 fn cut_off(program: &Program) -> Fault {
-    Fault {
-        kind: FaultKind::Instruction("the program cut the packet off before its network header".to_owned()),
-        program: program.name().to_owned(),
-        insn: 0,
-        function: program.name().to_owned(),
-        line: None,
-        regs: [0; 11],
-    }
+    let what = "the program cut the packet off before its network header".to_owned();
+    fault_at(program, 0, FaultKind::Instruction(what))
 }
 
 /// `convert___skb_to_skb`.

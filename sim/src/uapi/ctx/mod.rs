@@ -2,9 +2,19 @@
 //! wide an access may be and which program types may read or write it.
 
 pub mod bpf_sock;
+mod device;
 pub mod flow_keys;
+pub mod given;
+pub mod nf;
 pub mod sk_lookup;
+mod sk_msg;
+pub mod sk_reuseport;
 pub mod skb;
+mod sock;
+mod sock_addr;
+pub mod sock_ops;
+pub mod sockopt;
+mod sysctl;
 pub mod xdp;
 
 use crate::uapi::{ProgType, ProgTypes};
@@ -15,6 +25,13 @@ pub enum Width {
     /// Reads of 1, 2 or 4 bytes inside the 4-byte field, aligned to their own size; writes of 4 bytes
     /// (`include/linux/filter.h: bpf_ctx_narrow_access_ok`, v6.12).
     Narrow4,
+    /// As [`Width::Narrow4`], but reads of 1 or 2 bytes at the field's beginning only.
+    First4,
+    /// As [`Width::Narrow4`], but of 2 bytes or more.
+    Narrow4Of2,
+    /// As [`Width::Narrow4`], and reads and writes of 8 bytes that lie inside
+    /// (`include/linux/filter.h: bpf_ctx_wide_access_ok`, v6.12).
+    Wide4,
     /// Reads of 1 or 2 bytes inside a 2-byte field, and of 4 bytes at its beginning.
     Narrow2,
     /// Any aligned access inside the field.
@@ -71,8 +88,11 @@ pub fn access<K>(
     }
     let inside = offset - field.offset;
     let fits = match field.width {
-        Width::Narrow4 if write => size == 4,
-        Width::Narrow4 => size <= 4,
+        Width::Wide4 if size == 8 => inside + 8 <= field.size,
+        Width::Narrow4 | Width::First4 | Width::Narrow4Of2 | Width::Wide4 if write => size == 4,
+        Width::First4 => size == 4 || (size < 4 && inside == 0),
+        Width::Narrow4Of2 => size == 2 || size == 4,
+        Width::Narrow4 | Width::Wide4 => size <= 4,
         Width::Narrow2 => size <= 2 || (size == 4 && inside == 0),
         Width::Bytes => inside + size <= field.size,
         Width::Exactly(width) => size == width && inside.is_multiple_of(width),
