@@ -1,10 +1,12 @@
 //! What an object file holds and needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bpftwin_sim::bpf::load::LoadOptions;
-use bpftwin_sim::bpf::object::{ExternKind, FunctionId, Object, ProgramSpec, Target};
-use bpftwin_sim::net::{Config, Kernel, helper};
+use bpftwin_sim::bpf::core_relo::essential;
+use bpftwin_sim::bpf::load::{Kfunc, KfuncUse, LoadOptions};
+use bpftwin_sim::bpf::object::{Object, ObjectMap, ProgramSpec};
+use bpftwin_sim::bpf::uses::Uses;
+use bpftwin_sim::net::{Config, Kernel, helper, kfunc};
 use bpftwin_sim::uapi::helper as uapi;
 use serde::Serialize;
 
@@ -21,10 +23,16 @@ pub struct Inventory {
     pub maps: Vec<Map>,
     /// Helpers called, by name.
     pub helpers: Vec<Need>,
-    /// What others must define.
+    /// Kernel functions called.
+    pub kfuncs: Vec<Need>,
+    /// Kernel variables and `__kconfig` variables.
     pub externs: Vec<Need>,
-    /// What the simulator lacks, each with the program that needs it.
+    /// What the object holds and loading leaves out.
+    pub notes: Vec<String>,
+    /// What the simulator lacks, each with the program or map that needs it.
     pub missing: Vec<String>,
+    /// The same for programs that are loaded only when they are asked for.
+    pub optional: Vec<String>,
 }
 
 /// An entry point.
@@ -40,6 +48,9 @@ pub struct Program {
     pub autoload: bool,
     /// 8-byte instruction slots, subprograms included.
     pub insns: usize,
+    /// Why programs of this type are left out; `None` if they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declined: Option<&'static str>,
 }
 
 /// A map.
@@ -55,6 +66,8 @@ pub struct Map {
     pub value_size: u32,
     /// Elements at most; bytes of a ring buffer.
     pub max_entries: u32,
+    /// The `pinning` attribute: 1 is `LIBBPF_PIN_BY_NAME`.
+    pub pinning: u32,
 }
 
 /// A helper or an extern.
@@ -62,114 +75,110 @@ pub struct Map {
 pub struct Need {
     /// As C names it.
     pub name: String,
-    /// Whether the simulator has it, for all that use it.
+    /// Whether the simulator has it, for all programs that use it and are of a type that is simulated.
     pub there: bool,
     /// The programs that use it.
     pub used_by: Vec<String>,
 }
 
-/// `BPF_JMP | BPF_CALL`.
-const CALL: u64 = 0x85;
-/// `BPF_LD | BPF_IMM | BPF_DW`, which takes two slots.
-const LD_IMM64: u64 = 0x18;
-
-/// Looks through an object.
-pub fn inventory(object: &Object) -> Inventory {
-    let mut helpers: BTreeMap<u32, Need> = BTreeMap::new();
-    let mut externs: BTreeMap<usize, Need> = BTreeMap::new();
+/// Looks through an object, and tries to load it as `options` say.
+pub fn inventory(object: &Object, options: &LoadOptions) -> Inventory {
+    let mut needs = Needs::default();
     let mut programs = Vec::new();
-    let mut missing = Vec::new();
     for program in &object.programs {
-        let mut insns = 0;
-        for id in reached(object, program) {
-            let function = object.function(id);
-            insns += function.slots.len();
-            for id in helper_calls(&function.slots, &function.relocations) {
-                let name =
-                    uapi::name(id).map_or_else(|| format!("helper {id}"), |name| format!("bpf_{name}"));
-                let need = helpers.entry(id).or_insert(Need { name, there: true, used_by: Vec::new() });
-                if let Err(why) = helper::check(program.prog_type, id) {
-                    need.there = false;
-                    missing.push(format!("{}: {why}", program.name));
-                }
-                if need.used_by.last() != Some(&program.name) {
-                    need.used_by.push(program.name.clone());
-                }
-            }
-            for relocation in &function.relocations {
-                if let Target::ExternVar(index) | Target::ExternCall(index) = relocation.target {
-                    let wanted = &object.externs[index];
-                    // A typed variable or a function of the kernel is what a simulator does not have.
-                    let there = wanted.weak || matches!(wanted.kind, ExternKind::Kconfig { .. });
-                    let name = wanted.name.clone();
-                    let need = externs.entry(index).or_insert(Need { name, there, used_by: Vec::new() });
-                    if need.used_by.last() != Some(&program.name) {
-                        need.used_by.push(program.name.clone());
-                    }
-                }
-            }
-        }
+        let uses = Uses::of(object, program);
+        let declined = program.prog_type.not_simulated();
+        needs.add(object, program, &uses, options);
         programs.push(Program {
             name: program.name.clone(),
             prog_type: program.prog_type.kernel_name(),
             section: program.section.clone(),
             autoload: program.autoload,
-            insns,
+            insns: uses.insns,
+            declined,
         });
     }
-    missing.dedup();
-    if missing.is_empty()
-        && let Err(error) = Kernel::new(&Config::default()).load(object, &LoadOptions::default())
-    {
-        missing.push(error.to_string());
-    }
-    let map = |map: &bpftwin_sim::bpf::object::ObjectMap| Map {
+    let (missing, optional) = missing(object, options);
+    let map = |map: &ObjectMap| Map {
         name: map.spec.name.clone(),
         map_type: map.spec.map_type.kernel_name(),
         key_size: map.spec.key_size,
         value_size: map.spec.value_size,
         max_entries: map.spec.max_entries,
+        pinning: map.spec.pinning,
     };
-    let mut helpers: Vec<Need> = helpers.into_values().collect();
-    helpers.sort_by(|a, b| a.name.cmp(&b.name));
+    let sorted = |needs: BTreeMap<String, Need>| needs.into_values().collect();
     Inventory {
         name: object.name.clone(),
         license: object.license.clone(),
         programs,
         maps: object.maps.iter().map(map).collect(),
-        helpers,
-        externs: externs.into_values().collect(),
+        helpers: sorted(needs.helpers),
+        kfuncs: sorted(needs.kfuncs),
+        externs: sorted(needs.externs),
+        notes: object.notes.clone(),
         missing,
+        optional,
     }
 }
 
-/// The program's function and everything it calls or points at, once each.
-fn reached(object: &Object, program: &ProgramSpec) -> BTreeSet<FunctionId> {
-    let mut reached = BTreeSet::from([program.function]);
-    let mut open = vec![program.function];
-    while let Some(id) = open.pop() {
-        for relocation in &object.function(id).relocations {
-            if let Target::Call(next) | Target::Address(next) = relocation.target
-                && reached.insert(next)
-            {
-                open.push(next);
-            }
+/// What keeps programs from being loaded: those that are loaded by themselves, and those that have to be asked for.
+fn missing(object: &Object, options: &LoadOptions) -> (Vec<String>, Vec<String>) {
+    let attempt = |programs: Option<Vec<String>>| {
+        let mut kernel = Kernel::new(&Config::default());
+        match kernel.load_each(object, &LoadOptions { programs, ..options.clone() }) {
+            Ok(attempt) => attempt.failed.iter().map(ToString::to_string).collect(),
+            Err(mistake) => vec![mistake.to_string()],
         }
-    }
-    reached
+    };
+    let asked = |p: &&ProgramSpec| !p.autoload && p.prog_type.not_simulated().is_none();
+    let asked: Vec<String> = object.programs.iter().filter(asked).map(|p| p.name.clone()).collect();
+    let missing: Vec<String> = attempt(None);
+    let mut optional = if asked.is_empty() { Vec::new() } else { attempt(Some(asked)) };
+    optional.retain(|what| !missing.contains(what));
+    (missing, optional)
 }
 
-/// Helper numbers: calls with source register 0 that no relocation turns into something else.
-fn helper_calls(slots: &[u64], relocations: &[bpftwin_sim::bpf::object::Relocation]) -> Vec<u32> {
-    let mut out = Vec::new();
-    let mut slot = 0;
-    while let Some(&insn) = slots.get(slot) {
-        let source = insn >> 12 & 0xf;
-        let relocated = || relocations.iter().any(|r| r.slot as usize == slot);
-        if insn & 0xff == CALL && source == 0 && !relocated() {
-            out.push((insn >> 32) as u32);
+#[derive(Default)]
+struct Needs {
+    helpers: BTreeMap<String, Need>,
+    kfuncs: BTreeMap<String, Need>,
+    externs: BTreeMap<String, Need>,
+}
+
+impl Needs {
+    fn add(&mut self, object: &Object, program: &ProgramSpec, uses: &Uses, options: &LoadOptions) {
+        let counts = program.prog_type.not_simulated().is_none();
+        let (release, gpl) = (Config::default().release, object.license_is_gpl_compatible());
+        let add = |list: &mut BTreeMap<String, Need>, name: &str, there: bool| {
+            let need = list.entry(name.to_owned()).or_insert_with(|| Need {
+                name: name.to_owned(),
+                there: true,
+                used_by: Vec::new(),
+            });
+            need.there &= there || !counts;
+            need.used_by.push(program.name.clone());
+        };
+        for &id in uses.helpers.keys() {
+            let name = uapi::name(id).map_or_else(|| format!("helper {id}"), |name| format!("bpf_{name}"));
+            add(&mut self.helpers, &name, helper::check(program.prog_type, id).is_ok());
         }
-        slot += if insn & 0xff == LD_IMM64 { 2 } else { 1 };
+        for (name, &weak) in &uses.kfuncs {
+            let kfunc = essential(name);
+            let used = KfuncUse { program: &program.name, prog_type: program.prog_type, kfunc, called: true };
+            let there = match kfunc::resolve(release, gpl, &used) {
+                Kfunc::Number(_) => true,
+                Kfunc::Absent => weak,
+                Kfunc::Refused(_) => false,
+            };
+            add(&mut self.kfuncs, name, there);
+        }
+        for (name, &weak) in &uses.variables {
+            add(&mut self.externs, name, weak);
+        }
+        for (name, &weak) in &uses.kconfig {
+            let set = name.starts_with("LINUX_") || options.kconfig.iter().any(|(option, _)| option == name);
+            add(&mut self.externs, name, weak || set);
+        }
     }
-    out
 }

@@ -10,6 +10,7 @@ pub mod case;
 pub mod check;
 pub mod compare;
 pub mod ctx;
+pub mod described;
 pub mod edit;
 pub mod exit;
 pub mod fuzz;

@@ -75,6 +75,12 @@ fn programs_get_the_kernels_numbers() {
         ("enum_of_flavour", 90),
         ("enum_is_there", 1),
         ("enum_is_absent", 0),
+        // By name and type, in any order, of what the object declares.
+        ("shape_matches", 1),
+        ("shape_has_other_sizes", 0),
+        ("shape_is_absent", 0),
+        ("shape_of_enum", 0),
+        ("shape_behind_pointer", 1),
         // Bits 0 to 2 of 58_001, one byte at 58; bits 11 to 15 of 56_008, eight bytes at 56.
         ("bit_field_unsigned", 58_001 % 8),
         ("bit_field_signed", 0b11011 - 32),

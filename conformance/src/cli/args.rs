@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use bpftwin_conformance::described;
 use bpftwin_conformance::fuzz::instructions::Level;
 use bpftwin_conformance::ledger::Date;
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::bpf::Engine;
-use bpftwin_sim::uapi::Release;
+use bpftwin_sim::bpf::load::LoadOptions;
+use bpftwin_sim::uapi::{ProgType, Release};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -157,6 +159,40 @@ pub struct Objects {
     /// An object file, or `datapath:NAME`
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     pub file: Vec<String>,
+    #[command(flatten)]
+    pub described: Described,
+    /// Give a program a type, where its section's name says none; by the kernel's name without `BPF_PROG_TYPE_`
+    #[arg(long = "type", value_name = "PROGRAM=TYPE", value_parser = program_type)]
+    pub types: Vec<(String, ProgType)>,
+}
+
+/// The kernel that objects are loaded for.
+#[derive(Args, Debug)]
+pub struct Described {
+    /// The kernel's types, for CO-RE: `abi` (bundled), `host`, or a file with BTF
+    #[arg(long, value_name = "TYPES", default_value = "abi", value_hint = ValueHint::FilePath)]
+    pub btf: String,
+    /// The kernel's configuration, for `__kconfig` variables: a file like those in `/boot`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kconfig: Option<PathBuf>,
+}
+
+impl Described {
+    /// How to load objects for that kernel.
+    pub fn options(&self) -> Result<LoadOptions, String> {
+        let kconfig = self.kconfig.as_deref().map(described::kconfig).transpose()?;
+        let kernel_types = described::types(&self.btf)?;
+        Ok(LoadOptions { kconfig: kconfig.unwrap_or_default(), kernel_types, ..LoadOptions::default() })
+    }
+}
+
+fn program_type(text: &str) -> Result<(String, ProgType), String> {
+    let (program, name) = text.split_once('=').ok_or("expected PROGRAM=TYPE")?;
+    let wanted = format!("BPF_PROG_TYPE_{}", name.to_uppercase());
+    let known = ProgType::ALL.iter().find(|known| known.kernel_name() == wanted);
+    known
+        .map(|&known| (program.to_owned(), known))
+        .ok_or_else(|| format!("there is no program type {wanted}"))
 }
 
 #[derive(Args, Debug)]

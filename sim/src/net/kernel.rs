@@ -1,6 +1,6 @@
 //! One kernel: a machine and what is around it.
 
-use crate::bpf::load::{self, LoadError, LoadOptions, Loaded, Offered};
+use crate::bpf::load::{self, Attempt, LoadError, LoadOptions, Loaded, Offered};
 use crate::bpf::object::Object;
 use crate::bpf::{Engine, Machine};
 use crate::net::env::Env;
@@ -67,6 +67,12 @@ impl Kernel {
 
     /// Loads an object: its maps, and its programs, whose every helper has to be known for their type.
     pub fn load(&mut self, object: &Object, options: &LoadOptions) -> Result<Loaded, LoadError> {
+        let Attempt { loaded, failed } = self.load_each(object, options)?;
+        failed.into_iter().next().map_or(Ok(loaded), Err)
+    }
+
+    /// Loads as much of an object as can be, and tells of everything that cannot.
+    pub fn load_each(&mut self, object: &Object, options: &LoadOptions) -> Result<Attempt, LoadError> {
         let release = self.machine.release;
         let gpl = object.license_is_gpl_compatible();
         let offered = Offered {
@@ -76,6 +82,6 @@ impl Kernel {
             },
             kfunc: &|used| kfunc::resolve(release, gpl, used),
         };
-        load::load(&mut self.machine, object, options, &offered)
+        load::load_each(&mut self.machine, object, options, &offered)
     }
 }

@@ -34,6 +34,13 @@ struct task___other {
 struct missing {
 	int field;
 };
+struct inner___wide {
+	long deep;
+};
+struct task___pointing {
+	void *pointer;
+	int pid;
+};
 #pragma clang attribute pop
 
 #define ASK(name, expression) SEC("socket") long name(struct task *task) { return expression; }
@@ -55,6 +62,11 @@ ASK(enum_moved, bpf_core_enum_value(enum colour, GREEN))
 ASK(enum_of_flavour, bpf_core_enum_value(enum colour___v2, BLUE))
 ASK(enum_is_there, bpf_core_enum_value_exists(enum colour, RED))
 ASK(enum_is_absent, bpf_core_enum_value_exists(enum colour, GONE))
+ASK(shape_matches, bpf_core_type_matches(struct inner))
+ASK(shape_has_other_sizes, bpf_core_type_matches(struct inner___wide))
+ASK(shape_is_absent, bpf_core_type_matches(struct missing))
+ASK(shape_of_enum, bpf_core_type_matches(enum colour))
+ASK(shape_behind_pointer, bpf_core_type_matches(struct task___pointing))
 ASK(bit_field_unsigned, BPF_CORE_READ_BITFIELD(task, flag))
 ASK(bit_field_signed, BPF_CORE_READ_BITFIELD(task, level))
 

@@ -5,9 +5,9 @@
 
 #ifdef legacy_maps
 struct bpf_map_def {
-	unsigned int type, key_size, value_size, max_entries, map_flags;
+	unsigned int type, key_size, value_size, max_entries, map_flags, more;
 };
-struct bpf_map_def SEC("maps") old = { BPF_MAP_TYPE_ARRAY, 4, 4, 1 };
+struct bpf_map_def SEC("maps") old = { BPF_MAP_TYPE_ARRAY, 4, 4, 1, 0, 7 };
 #endif
 
 #ifdef static_map
@@ -60,6 +60,11 @@ struct {
 	__type(value, struct node);
 	__uint(max_entries, 1);
 } table SEC(".maps");
+SEC("tc") int prog(void *ctx)
+{
+	__u32 key = 0;
+	return bpf_map_lookup_elem(&table, &key) != 0;
+}
 #endif
 
 #ifdef tail_call_to_subprogram
@@ -130,7 +135,7 @@ int prog(void *ctx)
 #endif
 
 #ifdef section_unknown
-SEC("classifier/ingress")
+SEC("2/5")
 int prog(void *ctx)
 {
 	return 0;

@@ -68,11 +68,12 @@ impl Change {
 /// `None` asks for poison: there is no such field or enumerator.
 fn answer(kind: CoreKind, spec: Option<(&Btf, &Spec)>) -> Result<Option<Answer>, String> {
     match (kind, spec) {
-        (CoreKind::FieldExists | CoreKind::TypeExists | CoreKind::EnumvalExists, _) => {
-            Ok(Some(Answer::plain(u64::from(spec.is_some()))))
-        }
+        (
+            CoreKind::FieldExists | CoreKind::TypeExists | CoreKind::EnumvalExists | CoreKind::TypeMatches,
+            _,
+        ) => Ok(Some(Answer::plain(u64::from(spec.is_some())))),
         (kind, None) => Ok(is_about_type(kind).then(|| Answer::plain(0))),
-        (CoreKind::TypeIdLocal | CoreKind::TypeIdTarget | CoreKind::TypeMatches, Some((_, spec))) => {
+        (CoreKind::TypeIdLocal | CoreKind::TypeIdTarget, Some((_, spec))) => {
             Ok(Some(Answer::plain(u64::from(spec.root))))
         }
         (CoreKind::TypeSize, Some((btf, spec))) => {

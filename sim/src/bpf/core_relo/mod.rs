@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `spec` | the accessor `0:1:2` as steps, and the same steps in another type |
+//! | `shape` | whether a type has the shape of another |
 //! | `change` | what number a relocation asks for |
 //! | `patch` | that number into an instruction |
 //! | `describe` | a relocation in words |
@@ -13,6 +14,7 @@
 mod change;
 mod describe;
 mod patch;
+mod shape;
 mod spec;
 
 #[cfg(test)]
@@ -71,9 +73,6 @@ impl<'a> Relocator<'a> {
         if kind == CoreKind::TypeIdLocal {
             return Ok(Change::plain(u64::from(type_id), u64::from(type_id)));
         }
-        if kind == CoreKind::TypeMatches {
-            return Err("bpf_core_type_matches() is not modelled by the simulator".into());
-        }
         if self.local.name_of(type_id).is_empty() {
             return Err("anonymous types have no counterpart in the kernel".into());
         }
@@ -81,7 +80,7 @@ impl<'a> Relocator<'a> {
         let (local, target) = (self.local, self.target);
         self.check_known(type_id, kind)?;
         for &candidate in self.candidates(type_id) {
-            let Some(matching) = spec.matching(local, target, candidate, kind) else { continue };
+            let Some(matching) = spec.matching(local, target, candidate, kind)? else { continue };
             let change = Change::between(kind, (local, &spec), Some((target, &matching)))?;
             match &found {
                 Some((other, bits)) if *bits != matching.bit_offset || *other != change => {
@@ -107,7 +106,12 @@ impl<'a> Relocator<'a> {
         }
         match kind {
             CoreKind::TypeIdTarget => Err("types have numbers in a running kernel only".into()),
-            CoreKind::FieldExists | CoreKind::TypeExists | CoreKind::EnumvalExists if !newest => {
+            CoreKind::FieldExists
+            | CoreKind::TypeExists
+            | CoreKind::EnumvalExists
+            | CoreKind::TypeMatches
+                if !newest =>
+            {
                 Err("what an older kernel has is not known, and no other kernel types are given".into())
             }
             _ => Ok(()),
@@ -129,7 +133,7 @@ impl<'a> Relocator<'a> {
 }
 
 /// A name without its flavour (`bpf_core_essential_name_len`): `task_struct___old` is `task_struct`.
-pub(super) fn essential(name: &str) -> &str {
+pub fn essential(name: &str) -> &str {
     let flavour = |&at: &usize| {
         let bytes = name.as_bytes();
         at > 0

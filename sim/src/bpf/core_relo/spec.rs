@@ -1,5 +1,6 @@
 //! Accessors: the way from a type to the field a relocation is about.
 
+use super::shape::types_match;
 use super::{essential, same_kind};
 use crate::bpf::btf::{Btf, Kind, MAX_DEPTH, Member};
 use crate::bpf::object::{CoreKind, CoreRelocation};
@@ -100,11 +101,25 @@ impl Spec {
     }
 
     /// The same accessor in type `candidate` of `target`; `None` if it has no such field (`bpf_core_spec_match`).
-    pub fn matching(&self, local: &Btf, target: &Btf, candidate: u32, kind: CoreKind) -> Option<Self> {
-        let mut found = Self { root: candidate, steps: Vec::new(), bit_offset: 0 };
-        if is_about_type(kind) {
-            return types_are_compatible(local, self.root, target, candidate, 0).then_some(found);
+    pub fn matching(
+        &self,
+        local: &Btf,
+        target: &Btf,
+        candidate: u32,
+        kind: CoreKind,
+    ) -> Result<Option<Self>, String> {
+        let found = || Self { root: candidate, steps: Vec::new(), bit_offset: 0 };
+        if kind == CoreKind::TypeMatches {
+            return Ok(types_match(local, self.root, target, candidate)?.then(found));
         }
+        if is_about_type(kind) {
+            return Ok(types_are_compatible(local, self.root, target, candidate, 0).then(found));
+        }
+        Ok(self.field(local, target, candidate))
+    }
+
+    fn field(&self, local: &Btf, target: &Btf, candidate: u32) -> Option<Self> {
+        let mut found = Self { root: candidate, steps: Vec::new(), bit_offset: 0 };
         let mut id = target.strip(candidate);
         for (depth, step) in self.steps.iter().enumerate() {
             id = target.strip(id);

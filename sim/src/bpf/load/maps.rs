@@ -3,41 +3,64 @@
 use std::collections::BTreeMap;
 
 use super::{Global, LoadError, LoadOptions, kconfig};
+use crate::bpf::link::Linked;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::{CreateError, MapId, MapSpec, Reference, SpecialKind, TailCallee};
-use crate::bpf::object::{MapContents, Object, ObjectMap, ring_size};
+use crate::bpf::object::{ExternKind, MapContents, Object, ObjectMap, Target, ring_size};
 use crate::uapi::MapType;
 use crate::uapi::map::BPF_F_RDONLY_PROG;
 
-/// Creates every map, in the object's order, and fills all but prog arrays.
+/// A map of the object, or why there is none.
+pub(super) type Created = Result<MapId, LoadError>;
+
+/// Creates every map, in the object's order, and fills all but prog arrays. The error is a mistake of the caller's.
 pub(super) fn create(
     machine: &mut Machine,
     object: &Object,
     options: &LoadOptions,
-) -> Result<Vec<MapId>, LoadError> {
+) -> Result<Vec<Created>, LoadError> {
     check_names(object, options)?;
     let contents = contents(object, options, machine)?;
-    let mut ids = Vec::with_capacity(object.maps.len());
+    let mut created = Vec::with_capacity(object.maps.len());
     for map in &object.maps {
         let spec = asked(&map.spec, options, machine.nr_cpus);
-        modelled(&spec)?;
-        let id = create_one(machine, &spec).map_err(|error| {
-            let map = spec.name.clone();
-            match error {
-                CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
-                CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
-            }
-        })?;
-        ids.push(id);
+        created.push(modelled(&spec).and_then(|()| {
+            create_one(machine, &spec).map_err(|error| {
+                let map = spec.name.clone();
+                match error {
+                    CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
+                    CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
+                }
+            })
+        }));
     }
-    for ((map, &id), bytes) in object.maps.iter().zip(&ids).zip(&contents) {
-        match &map.contents {
-            MapContents::Empty | MapContents::Programs(_) => {}
-            MapContents::Section(_) => fill_section(machine, map, id, bytes)?,
-            MapContents::Maps(slots) => fill_map_of_maps(machine, object, &ids, map, id, slots)?,
+    for ((index, map), bytes) in (0..).zip(&object.maps).zip(&contents) {
+        let Ok(id) = created[index] else { continue };
+        let filled = match (&map.contents, bytes) {
+            (MapContents::Empty | MapContents::Programs(_), _) => Ok(()),
+            (MapContents::Section(_), Ok(bytes)) => fill_section(machine, map, id, bytes),
+            (MapContents::Section(_), Err(error)) => Err(error.clone()),
+            (MapContents::Maps(slots), _) => fill_map_of_maps(machine, object, &created, map, id, slots),
+        };
+        if let Err(error) = filled {
+            created[index] = Err(error);
         }
     }
-    Ok(ids)
+    Ok(created)
+}
+
+/// What keeps a linked program from its maps.
+pub(super) fn lacking(object: &Object, linked: &Linked, created: &[Created]) -> Vec<LoadError> {
+    let kconfig = |index: usize| match object.externs[index].kind {
+        ExternKind::Kconfig { .. } => object.maps.iter().position(|map| map.spec.name == ".kconfig"),
+        _ => None,
+    };
+    let used = linked.references.iter().filter_map(|reference| match reference.target {
+        Target::Map(map) | Target::Data { map, .. } => Some(map),
+        Target::ExternVar(index) => kconfig(index),
+        _ => None,
+    });
+    used.filter_map(|map| created[map].as_ref().err().cloned()).collect()
 }
 
 /// Creates a map; one the kernel refuses is tried without the types of key and value, and so without special fields
@@ -116,15 +139,19 @@ fn modelled(spec: &MapSpec) -> Result<(), LoadError> {
 }
 
 /// The bytes of each data section, with the caller's variables and the kernel's configuration in them.
-fn contents(object: &Object, options: &LoadOptions, machine: &Machine) -> Result<Vec<Vec<u8>>, LoadError> {
+fn contents(
+    object: &Object,
+    options: &LoadOptions,
+    machine: &Machine,
+) -> Result<Vec<Result<Vec<u8>, LoadError>>, LoadError> {
     let mut contents = Vec::with_capacity(object.maps.len());
     for map in &object.maps {
         contents.push(match &map.contents {
             MapContents::Section(_) if map.spec.name == ".kconfig" => {
-                kconfig::contents(object, options, machine.release, map.spec.value_size as usize)?
+                kconfig::contents(object, options, machine.release, map.spec.value_size as usize)
             }
-            MapContents::Section(bytes) => bytes.clone(),
-            _ => Vec::new(),
+            MapContents::Section(bytes) => Ok(bytes.clone()),
+            _ => Ok(Vec::new()),
         });
     }
     for Global { section, offset, value } in &options.globals {
@@ -142,7 +169,7 @@ fn contents(object: &Object, options: &LoadOptions, machine: &Machine) -> Result
             offset: *offset,
             len: value.len(),
         })?;
-        let bytes = &mut contents[index];
+        let Ok(bytes) = &mut contents[index] else { continue };
         bytes.resize(bytes.len().max(end), 0);
         bytes[*offset as usize..end].copy_from_slice(value);
     }
@@ -171,7 +198,7 @@ fn fill_section(machine: &mut Machine, map: &ObjectMap, id: MapId, bytes: &[u8])
 fn fill_map_of_maps(
     machine: &mut Machine,
     object: &Object,
-    ids: &[MapId],
+    created: &[Created],
     map: &ObjectMap,
     id: MapId,
     slots: &[(u32, String)],
@@ -180,34 +207,47 @@ fn fill_map_of_maps(
         let fail = |what: String| LoadError::Contents { map: map.spec.name.clone(), key: *key, what };
         let inner = object.maps.iter().position(|m| m.spec.name == *name);
         let inner = inner.ok_or_else(|| fail(format!("there is no map \"{name}\"")))?;
+        let inner = created[inner].clone()?;
         machine
             .maps
-            .sys_update_reference(id, &key.to_le_bytes(), Reference::Map(ids[inner]), 0)
+            .sys_update_reference(id, &key.to_le_bytes(), Reference::Map(inner), 0)
             .map_err(|errno| fail(format!("storing map \"{name}\" fails with {errno}")))?;
     }
     Ok(())
 }
 
-/// `bpf_object_init_prog_arrays`, libbpf.c.
+/// `bpf_object_init_prog_arrays`, libbpf.c: gives what fails. Programs that were not loaded are told of when `all` were
+/// to be there; else why they are not has been told.
 pub(super) fn fill_prog_arrays(
     machine: &mut Machine,
     object: &Object,
-    ids: &[MapId],
+    created: &[Created],
     programs: &BTreeMap<String, ProgId>,
-) -> Result<(), LoadError> {
-    for (map, &id) in object.maps.iter().zip(ids) {
-        let MapContents::Programs(slots) = &map.contents else { continue };
+    all: bool,
+) -> Vec<LoadError> {
+    let mut failed = Vec::new();
+    for (map, id) in object.maps.iter().zip(created) {
+        let (MapContents::Programs(slots), &Ok(id)) = (&map.contents, id) else { continue };
         for (key, name) in slots {
-            let fail = |what: String| LoadError::Contents { map: map.spec.name.clone(), key: *key, what };
-            let prog = programs.get(name);
-            let &prog = prog.ok_or_else(|| fail(format!("program \"{name}\" is not loaded; load it too")))?;
-            let spec = object.program(name).ok_or_else(|| fail(format!("there is no program \"{name}\"")))?;
+            let mut fail = |what: String| {
+                failed.push(LoadError::Contents { map: map.spec.name.clone(), key: *key, what });
+            };
+            let Some(spec) = object.program(name) else {
+                fail(format!("there is no program \"{name}\""));
+                continue;
+            };
+            let Some(&prog) = programs.get(name) else {
+                if all {
+                    fail(format!("program \"{name}\" is not loaded; load it too"));
+                }
+                continue;
+            };
             let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
-            machine
-                .maps
-                .sys_update_reference(id, &key.to_le_bytes(), Reference::Program(callee), 0)
-                .map_err(|errno| fail(format!("storing program \"{name}\" fails with {errno}")))?;
+            let program = Reference::Program(callee);
+            if let Err(errno) = machine.maps.sys_update_reference(id, &key.to_le_bytes(), program, 0) {
+                fail(format!("storing program \"{name}\" fails with {errno}"));
+            }
         }
     }
-    Ok(())
+    failed
 }

@@ -27,7 +27,8 @@ use crate::uapi::{AttachType, ProgType, Release, TYPES};
 /// How to load an object.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Entry points to load, by name; `None`: those whose section does not begin with `?`.
+    /// Entry points to load, by name; `None`: those whose section does not begin with `?` and whose type can be
+    /// simulated.
     pub programs: Option<Vec<String>>,
     /// Global variables to overwrite before the maps are created, in this order.
     pub globals: Vec<Global>,
@@ -59,7 +60,7 @@ pub struct Global {
 /// What loading an object made.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Loaded {
-    /// Every map of the object, by the names of [`MapSpec`](crate::bpf::map::MapSpec).
+    /// The object's maps, all but those that cannot be modelled and are not used, by the names of [`MapSpec`](crate::bpf::map::MapSpec).
     pub maps: BTreeMap<String, MapId>,
     /// Every program loaded, by its C name.
     pub programs: BTreeMap<String, ProgId>,
@@ -123,15 +124,45 @@ pub struct Offered<'a> {
     pub kfunc: &'a KfuncLookup<'a>,
 }
 
+/// What an attempt at loading made, and all that went wrong.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Attempt {
+    /// What is there.
+    pub loaded: Loaded,
+    /// Why maps and programs are not, each reason once, in the order of the object.
+    pub failed: Vec<LoadError>,
+}
+
 /// Loads `object` into `machine`.
+///
+/// Programs that no simulator can run ([`ProgType::not_simulated`]) are left out unless they are asked for by name, and
+/// so are maps that cannot be modelled and that no program to load uses.
 pub fn load(
     machine: &mut Machine,
     object: &Object,
     options: &LoadOptions,
     offered: &Offered<'_>,
 ) -> Result<Loaded, LoadError> {
+    let Attempt { loaded, failed } = load_each(machine, object, options, offered)?;
+    failed.into_iter().next().map_or(Ok(loaded), Err)
+}
+
+/// Loads as much of `object` as can be: a map or program that fails does not keep the others from being tried. The
+/// error is a mistake of the caller's.
+pub fn load_each(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+    offered: &Offered<'_>,
+) -> Result<Attempt, LoadError> {
     let programs = selected(object, options)?;
-    let ids = maps::create(machine, object, options)?;
+    let mut failed = Vec::new();
+    let created = maps::create(machine, object, options)?;
+    failed.extend(created.iter().filter_map(|map| match map {
+        // Whether that matters depends on the programs.
+        Ok(_) | Err(LoadError::NotModelled { .. } | LoadError::Extern { .. }) => None,
+        Err(error) => Some(error.clone()),
+    }));
     let asks = object.functions.iter().any(|function| !function.core.is_empty());
     let abi = if asks { Btf::parse(TYPES).expect("the ABI's types are sound") } else { Btf::EMPTY };
     let (kernel, extent) = match &options.kernel_types {
@@ -141,31 +172,51 @@ pub fn load(
     let mut relocator = object.btf.as_ref().map(|local| Relocator::new(local, kernel, extent));
     let mut loaded = Loaded::default();
     for program in programs {
-        let linked = program::Linking {
+        let linked = link(object, program);
+        let lacking = maps::lacking(object, &linked, &created);
+        if !lacking.is_empty() {
+            failed.extend(lacking);
+            continue;
+        }
+        let linking = program::Linking {
             machine,
             object,
             offered,
             kernel_types: options.kernel_types.as_deref(),
-            maps: &ids,
+            maps: &created,
             program,
             relocator: relocator.as_mut(),
         };
-        let (image, absent) = linked.resolve(link(object, program))?;
-        loaded.absent.extend(absent);
-        let id = program::add(machine, program, image)?;
-        loaded.programs.insert(program.name.clone(), id);
+        let added = linking.resolve(linked).and_then(|(image, absent)| {
+            loaded.absent.extend(absent);
+            program::add(machine, program, image)
+        });
+        match added {
+            Ok(id) => {
+                loaded.programs.insert(program.name.clone(), id);
+            }
+            Err(error) => failed.push(error),
+        }
     }
     loaded.absent.sort();
     loaded.absent.dedup();
-    maps::fill_prog_arrays(machine, object, &ids, &loaded.programs)?;
-    loaded.maps = object.maps.iter().map(|map| map.spec.name.clone()).zip(ids).collect();
-    Ok(loaded)
+    failed.extend(maps::fill_prog_arrays(machine, object, &created, &loaded.programs, failed.is_empty()));
+    let names = object.maps.iter().map(|map| map.spec.name.clone());
+    loaded.maps = names.zip(created).filter_map(|(name, id)| Some((name, id.ok()?))).collect();
+    let mut seen: Vec<LoadError> = Vec::new();
+    failed.retain(|error| {
+        let new = !seen.contains(error);
+        seen.extend(new.then(|| error.clone()));
+        new
+    });
+    Ok(Attempt { loaded, failed })
 }
 
 /// The entry points to load, in the object's order.
 fn selected<'a>(object: &'a Object, options: &LoadOptions) -> Result<Vec<&'a ProgramSpec>, LoadError> {
     let Some(names) = &options.programs else {
-        return Ok(object.programs.iter().filter(|program| program.autoload).collect());
+        let wanted = |program: &&ProgramSpec| program.autoload && program.prog_type.not_simulated().is_none();
+        return Ok(object.programs.iter().filter(wanted).collect());
     };
     if let Some(name) = names.iter().find(|name| object.program(name).is_none()) {
         let known = object.programs.iter().map(|program| program.name.as_str());

@@ -1,5 +1,6 @@
 //! One program: every reference becomes a number.
 
+use super::maps::Created;
 use super::{HelperUse, Kfunc, KfuncUse, LoadError, Offered};
 use crate::bpf::btf::{Btf, Kind};
 use crate::bpf::core_relo::{self, BAD_RELO, Relocator};
@@ -29,7 +30,7 @@ pub(super) struct Linking<'a, 'b> {
     /// All types of the kernel spoken as, if they are known.
     pub kernel_types: Option<&'a Btf>,
     /// The object's maps, in its order.
-    pub maps: &'a [MapId],
+    pub maps: &'a [Created],
     pub program: &'a ProgramSpec,
     pub relocator: Option<&'a mut Relocator<'b>>,
 }
@@ -93,11 +94,12 @@ impl Linking<'_, '_> {
         match target {
             Target::Call(_) | Target::Address(_) => {}
             Target::Map(index) => {
-                maps.push(self.maps[index]);
-                linked.set_address(slot, self.maps[index].handle());
+                let id = self.map(index)?;
+                maps.push(id);
+                linked.set_address(slot, id.handle());
             }
             Target::Data { map, offset } => {
-                maps.push(self.maps[map]);
+                maps.push(self.map(map)?);
                 let address = self.value_address(map, offset)?;
                 linked.set_address(slot, address);
             }
@@ -121,9 +123,14 @@ impl Linking<'_, '_> {
         Ok(())
     }
 
+    fn map(&self, index: usize) -> Result<MapId, String> {
+        self.maps[index].clone().map_err(|error| error.to_string())
+    }
+
     fn value_address(&mut self, map: usize, offset: u32) -> Result<u64, String> {
+        let id = self.map(map)?;
         let (maps, mut ctx) = self.machine.maps();
-        maps.value_addr(&mut ctx, self.maps[map], offset).map_err(|errno| {
+        maps.value_addr(&mut ctx, id, offset).map_err(|errno| {
             let spec = &self.object.maps[map].spec;
             format!("byte {offset} of map \"{}\", whose value has {}: {errno}", spec.name, spec.value_size)
         })
@@ -140,7 +147,7 @@ impl Linking<'_, '_> {
             ExternKind::Kconfig { offset, .. } => {
                 let map = self.object.maps.iter().position(|map| map.spec.name == ".kconfig");
                 let map = map.ok_or("the object has no .kconfig map")?;
-                maps.push(self.maps[map]);
+                maps.push(self.map(map)?);
                 self.value_address(map, offset)
             }
             ExternKind::Variable { .. } => {

@@ -29,12 +29,6 @@ pub enum ObjectErrorKind {
         /// What the ELF header says.
         found: String,
     },
-    /// A section libbpf 1.0 dropped.
-    #[error(
-        "legacy map definitions in section \"maps\" (struct bpf_map_def) are not supported, as in libbpf since 1.0; \
-         define maps as BTF structs in SEC(\".maps\")"
-    )]
-    LegacyMaps,
     /// `.BTF` or `.BTF.ext` cannot be read.
     #[error("section {section}: {error}")]
     Btf {

@@ -1,6 +1,6 @@
 //! Functions: which there are, what their instructions refer to, and what `.BTF.ext` says about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::elf::{Elf, SectionKind, Symbol, SymbolKind, SymbolPlace};
@@ -41,10 +41,8 @@ pub(super) struct Functions {
 
 /// What a relocation may refer to besides functions.
 pub(super) struct Targets<'a> {
-    /// Section number of `.maps`.
-    pub maps_section: Option<usize>,
-    /// Maps by their variable's byte offset in it.
-    pub maps: &'a BTreeMap<u64, usize>,
+    /// Maps by their variable's section and byte offset in it.
+    pub maps: &'a BTreeMap<(usize, u64), usize>,
     /// Maps by the number of the data section they are.
     pub data: &'a BTreeMap<usize, usize>,
     /// Externs by symbol number.
@@ -122,9 +120,24 @@ impl Functions {
         self.places[id.0]
     }
 
-    /// Whether function `id` is static: no entry point.
+    /// Whether function `id` is static.
     pub fn is_local(&self, id: FunctionId) -> bool {
         self.local[id.0]
+    }
+
+    /// The tags of function `id`.
+    pub fn tags(&self, id: FunctionId) -> &[String] {
+        &self.list[id.0].tags
+    }
+
+    /// Static functions that others call or take the address of.
+    pub fn used_static(&self) -> BTreeSet<FunctionId> {
+        let targets =
+            self.list.iter().flat_map(|function| &function.relocations).filter_map(|r| match r.target {
+                Target::Call(id) | Target::Address(id) => Some(id),
+                _ => None,
+            });
+        targets.filter(|&id| self.is_local(id)).collect()
     }
 
     /// The function that holds `slot` of section number `section`, and the slot in it.
@@ -217,9 +230,11 @@ impl Functions {
             let id = found.ok_or_else(|| format!("no function begins at {bytes:#x} from \"{name}\""))?;
             return Ok(if call { Target::Call(id) } else { Target::Address(id) });
         }
-        if Some(section) == targets.maps_section {
-            let map =
-                targets.maps.get(&symbol.value).filter(|_| symbol.kind != SymbolKind::Section || addend == 0);
+        if targets.maps.range((section, 0)..=(section, u64::MAX)).next().is_some() {
+            let map = targets
+                .maps
+                .get(&(section, symbol.value))
+                .filter(|_| symbol.kind != SymbolKind::Section || addend == 0);
             return map.map(|&map| Target::Map(map)).ok_or_else(|| format!("\"{name}\" is no map"));
         }
         let section_name = elf.sections[section].name;

@@ -11,17 +11,19 @@ use crate::uapi::MapType;
 /// A map and the place of its variable.
 pub(super) struct UserMap {
     pub map: ObjectMap,
-    /// Byte offset of the variable in `.maps`.
+    /// The section's number.
+    pub section: usize,
+    /// Byte offset of the variable in it.
     pub offset: u32,
     /// Bytes of the variable.
-    size: u32,
+    pub size: u32,
     /// Byte offset of the initialised elements inside the variable.
-    values: Option<u32>,
+    pub values: Option<u32>,
 }
 
-/// The definitions in section number `section`, in the order of their places.
-pub(super) fn user_maps(elf: &Elf<'_>, btf: &Btf, section: usize) -> Result<Vec<UserMap>, ObjectErrorKind> {
-    let section = elf.sections[section];
+/// The definitions in section `number`, in the order of their places.
+pub(super) fn user_maps(elf: &Elf<'_>, btf: &Btf, number: usize) -> Result<Vec<UserMap>, ObjectErrorKind> {
+    let section = elf.sections[number];
     let no_types = || ObjectErrorKind::NoBtf { what: "section \".maps\"".into() };
     let (_, vars) = btf.data_section(section.name).ok_or_else(no_types)?;
     let mut maps = Vec::with_capacity(vars.len());
@@ -51,7 +53,7 @@ pub(super) fn user_maps(elf: &Elf<'_>, btf: &Btf, section: usize) -> Result<Vec<
         let tags = btf.decl_tags(var.type_id, None);
         let kernel_name = kernel_name(&name);
         let map = ObjectMap { spec, kernel_name, numa_node, contents: MapContents::Empty, tags };
-        maps.push(UserMap { map, offset: var.offset, size: var.size, values });
+        maps.push(UserMap { map, section: number, offset: var.offset, size: var.size, values });
     }
     Ok(maps)
 }
@@ -121,15 +123,8 @@ impl Definition {
             "value" => self.value.set_type(btf, member)?,
             "map_extra" => self.extra = long_number(btf, member)?,
             "pinning" if is_inner => return Err("an inner map cannot be pinned".into()),
-            "pinning" => {
-                self.pinning = number(btf, member)?;
-                if self.pinning > 1 {
-                    return Err(format!(
-                        "{} is neither LIBBPF_PIN_NONE nor LIBBPF_PIN_BY_NAME",
-                        self.pinning
-                    ));
-                }
-            }
+            // libbpf knows 0 and 1 only; other loaders give other numbers meanings of their own.
+            "pinning" => self.pinning = number(btf, member)?,
             "values" if is_inner => return Err("maps of maps of maps do not exist".into()),
             "values" if !last => return Err("must be the last attribute".into()),
             "values" => self.values(btf, map, member)?,
@@ -254,17 +249,19 @@ pub(super) fn initialise(
         };
         let covers = |m: &UserMap| {
             let start = u64::from(m.offset);
-            start <= rel.offset && rel.offset.saturating_add(8) <= start + u64::from(m.size)
+            m.section == maps_section
+                && start <= rel.offset
+                && rel.offset.saturating_add(8) <= start + u64::from(m.size)
         };
         let index = maps.iter().position(covers).ok_or_else(|| fail("lies in no map's variable".into()))?;
         let of_maps = is_map_of_maps(maps[index].map.spec.map_type as u32);
         let name = symbol.name;
         if of_maps {
             let target = |m: &UserMap| {
-                symbol.place == SymbolPlace::Section(maps_section) && u64::from(m.offset) == symbol.value
+                symbol.place == SymbolPlace::Section(m.section) && u64::from(m.offset) == symbol.value
             };
             if !maps.iter().any(|m| target(m) && m.map.spec.name == name) {
-                return Err(fail(format!("\"{name}\" is no map of section \".maps\"")));
+                return Err(fail(format!("\"{name}\" is no map")));
             }
         } else {
             let target = |(program, section, offset): &(ProgramSpec, usize, u64)| {
@@ -296,6 +293,45 @@ pub(super) fn initialise(
             slots.push((slot, name.to_owned()));
             slots.sort();
         }
+    }
+    Ok(())
+}
+
+/// How the tag of a function begins that is to stand in a prog array: `tail:<map>/<slot>`.
+pub(super) const TAIL: &str = "tail:";
+
+/// Puts entry point `program` into the prog arrays that its tags name.
+pub(super) fn place_by_tags(
+    tags: &[String],
+    program: &str,
+    maps: &mut [UserMap],
+) -> Result<(), ObjectErrorKind> {
+    for tag in tags {
+        let Some(place) = tag.strip_prefix(TAIL) else { continue };
+        let fail = |what: String| ObjectErrorKind::Section {
+            section: ".BTF".into(),
+            what: format!("tag \"{tag}\" of function \"{program}\": {what}"),
+        };
+        let parts =
+            place.rsplit_once('/').and_then(|(map, slot)| Some((map, slot.trim().parse::<u32>().ok()?)));
+        let (map, slot) = parts.ok_or_else(|| fail("is not tail:<map>/<slot>".into()))?;
+        let found = maps.iter_mut().find(|m| m.map.spec.name == map);
+        let found = &mut found.ok_or_else(|| fail(format!("there is no map \"{map}\"")))?.map;
+        if found.spec.map_type != MapType::ProgArray {
+            return Err(fail(format!("map \"{map}\" is no prog array")));
+        }
+        if matches!(found.contents, MapContents::Empty) {
+            found.contents = MapContents::Programs(Vec::new());
+        }
+        let MapContents::Programs(slots) = &mut found.contents else {
+            unreachable!("a prog array holds programs")
+        };
+        if let Some((_, other)) = slots.iter().find(|(taken, other)| *taken == slot && other != program) {
+            return Err(fail(format!("the slot is taken by \"{other}\"")));
+        }
+        slots.push((slot, program.to_owned()));
+        slots.sort();
+        slots.dedup();
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod elf;
 mod error;
 mod externs;
 pub(crate) mod functions;
+mod legacy;
 mod maps;
 mod parse;
 mod section_name;
@@ -60,6 +61,13 @@ impl Object {
     /// The entry point with this name.
     pub fn program(&self, name: &str) -> Option<&ProgramSpec> {
         self.programs.iter().find(|program| program.name == name)
+    }
+
+    /// Gives an entry point a type, as a loader does whose sections have names of its own (`bpf_program__set_type`,
+    /// libbpf.c); whether there is one of that name.
+    pub fn set_type(&mut self, program: &str, prog_type: crate::uapi::ProgType) -> bool {
+        let found = self.programs.iter_mut().find(|p| p.name == program);
+        found.map(|p| (p.prog_type, p.attach_type) = (prog_type, None)).is_some()
     }
 
     /// The function `id` stands for.

@@ -6,7 +6,7 @@ use super::elf::{Elf, SectionKind};
 use super::externs::{self, Externs};
 use super::functions::{self, Functions, Targets};
 use super::{
-    FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, maps,
+    FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, legacy, maps,
 };
 use crate::bpf::btf::Btf;
 use crate::bpf::btf::ext::Ext;
@@ -27,9 +27,6 @@ impl Object {
 fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
     let elf = Elf::parse(bytes)?;
     let named = |name: &str| elf.sections.iter().position(|s| s.name == name);
-    if named("maps").is_some() {
-        return Err(ObjectErrorKind::LegacyMaps);
-    }
     let (btf, ext) = types(&elf)?;
     let types = btf.as_ref().unwrap_or(const { &Btf::EMPTY });
 
@@ -39,33 +36,40 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
         Some(section) => maps::user_maps(&elf, types, section)?,
         None => Vec::new(),
     };
+    user_maps.extend(legacy::legacy_maps(&elf)?);
     let mut functions = functions::collect(&elf)?;
+
+    let by_offset: BTreeMap<(usize, u64), usize> =
+        (0..).zip(&user_maps).map(|(i, m)| ((m.section, u64::from(m.offset)), i)).collect();
+    let mut by_section = BTreeMap::new();
+    let mut data_maps = Vec::new();
+    for (section, map) in data::data_maps(&elf, types, name)? {
+        by_section.insert(section, user_maps.len() + data_maps.len());
+        data_maps.push(map);
+    }
+    // Variables of an arena are in the arena map (`ARENA_SEC`, libbpf.c).
+    let arena = user_maps.iter().position(|m| m.map.spec.map_type == MapType::Arena);
+    by_section.extend(named(".addr_space.1").zip(arena));
+
+    let targets = Targets { maps: &by_offset, data: &by_section, externs: &externs.by_symbol };
+    for index in relocating(&elf, |target| elf.sections[target].kind == SectionKind::Code) {
+        functions.relocate(&elf, index, &targets)?;
+    }
+    functions.finish()?;
+    functions.annotate(&elf, types, &ext)?;
+
     let programs = programs(&functions, named(".text"), &elf);
     if let Some(section) = maps_section {
         for index in relocating(&elf, |target| target == section) {
             maps::initialise(&elf, section, index, &mut user_maps, &programs)?;
         }
     }
-
-    let by_offset: BTreeMap<u64, usize> =
-        (0..).zip(&user_maps).map(|(i, m)| (u64::from(m.offset), i)).collect();
+    for (program, ..) in &programs {
+        maps::place_by_tags(functions.tags(program.function), &program.name, &mut user_maps)?;
+    }
     let mut all: Vec<ObjectMap> = user_maps.into_iter().map(|m| m.map).collect();
-    let mut by_section = BTreeMap::new();
-    for (section, map) in data::data_maps(&elf, types, name)? {
-        by_section.insert(section, all.len());
-        all.push(map);
-    }
+    all.extend(data_maps);
     all.extend(kconfig_map(name, types, &externs));
-    // Variables of an arena are in the arena map (`ARENA_SEC`, libbpf.c).
-    let arena = all.iter().position(|m| m.spec.map_type == MapType::Arena);
-    by_section.extend(named(".addr_space.1").zip(arena));
-
-    let targets = Targets { maps_section, maps: &by_offset, data: &by_section, externs: &externs.by_symbol };
-    for index in relocating(&elf, |target| elf.sections[target].kind == SectionKind::Code) {
-        functions.relocate(&elf, index, &targets)?;
-    }
-    functions.finish()?;
-    functions.annotate(&elf, types, &ext)?;
     Ok(Object {
         name: name.to_owned(),
         license: license(&elf),
@@ -98,19 +102,25 @@ fn types(elf: &Elf<'_>) -> Result<(Option<Btf>, Ext), ObjectErrorKind> {
     Ok((Some(btf), ext))
 }
 
-/// Entry points: every function outside `.text` that is not static (`prog_is_subprog`, libbpf.c), each with its section
-/// number and byte offset there.
+/// Entry points: every function outside `.text` (`prog_is_subprog`, libbpf.c), each with its section number and byte
+/// offset there. The only function of an object is one in `.text` too. Static functions outside `.text`, which libbpf
+/// refuses and ebpf-go takes, are entry points unless another function uses them.
 fn programs(functions: &Functions, text: Option<usize>, elf: &Elf<'_>) -> Vec<(ProgramSpec, usize, u64)> {
     let mut programs = Vec::new();
+    let used = functions.used_static();
+    let alone = functions.list.len() == 1;
     for (i, function) in functions.list.iter().enumerate() {
         let id = FunctionId(i);
         let (section, slot) = functions.place(id);
-        if Some(section) == text || functions.is_local(id) {
+        let tagged = || function.tags.iter().any(|tag| tag.starts_with(maps::TAIL));
+        let static_entry = || Some(section) != text && (!used.contains(&id) || tagged());
+        let entry = if functions.is_local(id) { static_entry() } else { Some(section) != text || alone };
+        if !entry {
             continue;
         }
         let full = elf.sections[section].name;
         let name = full.strip_prefix('?').unwrap_or(full);
-        let known = SectionName::parse(name);
+        let known = SectionName::parse(name).or_else(|| SectionName::by_prefix(name));
         let program = ProgramSpec {
             name: function.name.clone(),
             section: name.to_owned(),

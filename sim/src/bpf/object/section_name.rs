@@ -141,8 +141,23 @@ impl SectionName {
             }
             None => section == name,
         };
-        let &(_, prog_type, attach_type, flag) = NAMES.iter().find(|(name, ..)| matches(name))?;
-        Some(Self { prog_type, attach_type, sleepable: flag == Sleepable, xdp_frags: flag == Frags })
+        NAMES.iter().find(|(name, ..)| matches(name)).map(Self::row)
+    }
+
+    /// What a name libbpf does not know stands for with loaders that look at its beginning only, such as ebpf-go
+    /// (`getProgType`): `tc/entry`, `classifier/ingress`, `xdp_prog`. `None` where they know no type either.
+    pub fn by_prefix(section: &str) -> Option<Self> {
+        const OLD: &[(&str, P, Option<A>, Flag)] = &[
+            ("xdp_devmap/", P::Xdp, Some(A::XdpDevmap), Plain),
+            ("xdp_cpumap/", P::Xdp, Some(A::XdpCpumap), Plain),
+        ];
+        // Those that end in "+" have no more to them than libbpf knows.
+        let mut rows = OLD.iter().chain(NAMES.iter().filter(|(name, ..)| !name.ends_with('+')));
+        rows.find(|(name, ..)| section.starts_with(name)).map(Self::row)
+    }
+
+    fn row(&(_, prog_type, attach_type, flag): &(&str, P, Option<A>, Flag)) -> Self {
+        Self { prog_type, attach_type, sleepable: flag == Sleepable, xdp_frags: flag == Frags }
     }
 }
 
@@ -176,6 +191,28 @@ mod tests {
             ("kprobes", None),
             ("fentry.s/x", Some((P::Tracing, Some(A::TraceFentry), true, false))),
             ("syscall", Some((P::Syscall, None, true, false))),
+            ("", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(parse(name), expected, "SEC(\"{name}\")");
+        }
+    }
+
+    #[test]
+    fn other_names_mean_what_their_beginning_says() {
+        let parse = |name| SectionName::by_prefix(name).map(|s| (s.prog_type, s.attach_type));
+        let table = [
+            ("tc/entry", Some((P::SchedCls, None))),
+            ("tc/test/name/check", Some((P::SchedCls, None))),
+            ("tcx/ingress/2", Some((P::SchedCls, Some(A::TcxIngress)))),
+            ("classifier/ingress", Some((P::SchedCls, None))),
+            ("xdp_prog", Some((P::Xdp, Some(A::Xdp)))),
+            ("xdp.frags/entry", Some((P::Xdp, Some(A::Xdp)))),
+            ("xdp_cpumap/0", Some((P::Xdp, Some(A::XdpCpumap)))),
+            ("cgroup/connect4/x", Some((P::CgroupSockAddr, Some(A::CgroupInet4Connect)))),
+            ("socket1", Some((P::SocketFilter, None))),
+            ("kprobes", None),
+            ("2/5", None),
             ("", None),
         ];
         for (name, expected) in table {
