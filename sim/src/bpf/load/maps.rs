@@ -226,27 +226,34 @@ pub(super) fn fill_prog_arrays(
     all: bool,
 ) -> Vec<LoadError> {
     let mut failed = Vec::new();
-    for (map, id) in object.maps.iter().zip(created) {
-        let (MapContents::Programs(slots), &Ok(id)) = (&map.contents, id) else { continue };
-        for (key, name) in slots {
-            let mut fail = |what: String| {
-                failed.push(LoadError::Contents { map: map.spec.name.clone(), key: *key, what });
-            };
-            let Some(spec) = object.program(name) else {
-                fail(format!("there is no program \"{name}\""));
-                continue;
-            };
-            let Some(&prog) = programs.get(name) else {
-                if all {
-                    fail(format!("program \"{name}\" is not loaded; load it too"));
-                }
-                continue;
-            };
-            let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
-            let program = Reference::Program(callee);
-            if let Err(errno) = machine.maps.sys_update_reference(id, &key.to_le_bytes(), program, 0) {
-                fail(format!("storing program \"{name}\" fails with {errno}"));
+    let mut fail = |map: usize, key: u32, what: String| {
+        failed.push(LoadError::Contents { map: object.maps[map].spec.name.clone(), key, what });
+    };
+    let initial =
+        object.maps.iter().enumerate().filter_map(|(map, ObjectMap { contents, .. })| match contents {
+            MapContents::Programs(slots) => {
+                Some(slots.iter().map(move |(slot, name)| (map, *slot, name, all)))
             }
+            _ => None,
+        });
+    // A tag says where the program goes if it is there.
+    let tagged = object.tails.iter().map(|tail| (tail.map, tail.slot, &tail.program, false));
+    for (map, slot, name, due) in initial.flatten().chain(tagged) {
+        let Ok(id) = created[map] else { continue };
+        let Some(spec) = object.program(name) else {
+            fail(map, slot, format!("there is no program \"{name}\""));
+            continue;
+        };
+        let Some(&prog) = programs.get(name) else {
+            if due {
+                fail(map, slot, format!("program \"{name}\" is not loaded; load it too"));
+            }
+            continue;
+        };
+        let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
+        let program = Reference::Program(callee);
+        if let Err(errno) = machine.maps.sys_update_reference(id, &slot.to_le_bytes(), program, 0) {
+            fail(map, slot, format!("storing program \"{name}\" fails with {errno}"));
         }
     }
     failed

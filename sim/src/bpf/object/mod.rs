@@ -16,6 +16,7 @@ mod parse;
 mod section_name;
 mod spec;
 mod special;
+mod tails;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use spec::{
     CoreKind, CoreRelocation, Extern, ExternKind, Function, FunctionId, KconfigValue, MapContents, ObjectMap,
     ProgramSpec, Relocation, Target,
 };
+pub use tails::TailSlot;
 
 /// An object file, understood.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,6 +44,8 @@ pub struct Object {
     pub maps: Vec<ObjectMap>,
     /// Entry points, ordered by section and place in it.
     pub programs: Vec<ProgramSpec>,
+    /// Slots of prog arrays that decl tags fill.
+    pub tails: Vec<TailSlot>,
     /// Every function, entry points and subprograms, ordered by section and place in it.
     pub functions: Vec<Function>,
     /// What the object expects others to define.

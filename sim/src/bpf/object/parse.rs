@@ -6,7 +6,8 @@ use super::elf::{Elf, SectionKind};
 use super::externs::{self, Externs};
 use super::functions::{self, Functions, Targets};
 use super::{
-    FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, legacy, maps,
+    FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, legacy,
+    maps, tails,
 };
 use crate::bpf::btf::Btf;
 use crate::bpf::btf::ext::Ext;
@@ -64,21 +65,23 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
             maps::initialise(&elf, section, index, &mut user_maps, &programs)?;
         }
     }
-    for (program, ..) in &programs {
-        maps::place_by_tags(functions.tags(program.function), &program.name, &mut user_maps)?;
-    }
     let mut all: Vec<ObjectMap> = user_maps.into_iter().map(|m| m.map).collect();
     all.extend(data_maps);
     all.extend(kconfig_map(name, types, &externs));
+    let (mut tails, mut notes) = (Vec::new(), notes(&elf, &by_section));
+    for (program, ..) in &programs {
+        tails::of_tags(functions.tags(program.function), program, &all, &mut tails, &mut notes);
+    }
     Ok(Object {
         name: name.to_owned(),
         license: license(&elf),
         version: version(&elf)?,
         maps: all,
         programs: programs.into_iter().map(|(program, ..)| program).collect(),
+        tails,
         functions: functions.list,
         externs: externs.list,
-        notes: notes(&elf, &by_section),
+        notes,
         btf,
     })
 }
@@ -112,7 +115,7 @@ fn programs(functions: &Functions, text: Option<usize>, elf: &Elf<'_>) -> Vec<(P
     for (i, function) in functions.list.iter().enumerate() {
         let id = FunctionId(i);
         let (section, slot) = functions.place(id);
-        let tagged = || function.tags.iter().any(|tag| tag.starts_with(maps::TAIL));
+        let tagged = || function.tags.iter().any(|tag| tag.starts_with(tails::TAIL));
         let static_entry = || Some(section) != text && (!used.contains(&id) || tagged());
         let entry = if functions.is_local(id) { static_entry() } else { Some(section) != text || alone };
         if !entry {

@@ -1,7 +1,7 @@
 //! Kernel functions: one table, one row each. A row says who may call it, what its arguments are and which function
 //! does it; its place is its number.
 //!
-//! To add one, add a row and its function to its family's file. [`REFUSED`](refused::REFUSED) names those that programs
+//! To add one, add a row and its function to its family's file. [`refused::REFUSED`] names those that programs
 //! of the types modelled may call in the kernel and may not here, each with the reason.
 
 #![allow(clippy::unnecessary_wraps)] // every row has the same type of function
