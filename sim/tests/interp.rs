@@ -9,6 +9,7 @@ use std::rc::Rc;
 use bpftwin_sim::bpf::asm;
 use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::interp::{self, Ran};
+use bpftwin_sim::bpf::jit;
 use bpftwin_sim::bpf::machine::{Machine, ProgId};
 use bpftwin_sim::bpf::mem::CTX_BASE;
 use bpftwin_sim::bpf::object::Line;
@@ -25,9 +26,7 @@ fn with_helper(
     prog: ProgId,
     helper: support::Helper,
 ) -> (TestHost, Result<Ran, Box<Fault>>) {
-    let mut host = TestHost { helper, ..TestHost::default() };
-    let result = interp::run(machine, &mut host, prog, FUEL);
-    (host, result)
+    support::run_with(machine, prog, FUEL, || TestHost { helper, ..TestHost::default() })
 }
 
 #[test]
@@ -47,10 +46,10 @@ fn every_instruction_counts_once() {
         let full = support::run(&mut machine, prog).unwrap();
         assert_eq!(full.insns, insns, "{text}");
         for fuel in 0..insns {
-            let short = interp::run(&mut machine, &mut TestHost::default(), prog, fuel).unwrap_err();
+            let short = support::run_with(&mut machine, prog, fuel, TestHost::default).1.unwrap_err();
             assert_eq!(short.kind, FaultKind::Fuel, "{text} with {fuel}");
         }
-        assert_eq!(interp::run(&mut machine, &mut TestHost::default(), prog, insns), Ok(full), "{text}");
+        assert_eq!(support::run_with(&mut machine, prog, insns, TestHost::default).1, Ok(full), "{text}");
     }
 }
 
@@ -72,7 +71,7 @@ fn a_program_without_end_stops() {
 fn may_goto_ends_after_the_kernels_number_of_rounds() {
     let mut machine = machine();
     let prog = support::load(&mut machine, "r0 = 0; again: ; may_goto +2; r0 += 1; goto again; exit");
-    let ran = interp::run(&mut machine, &mut TestHost::default(), prog, u64::MAX).unwrap();
+    let ran = support::run_with(&mut machine, prog, u64::MAX, TestHost::default).1.unwrap();
     assert_eq!(ran.r0, 8 * 1024 * 1024);
 }
 
@@ -290,8 +289,15 @@ fn a_tracer_sees_every_instruction_before_it_runs() {
             step.regs[1],
         ));
     }));
-    let ran = support::run(&mut machine, prog).unwrap();
-    let step = |slot, depth, r0| ("main".to_owned(), slot, depth, r0, CTX_BASE);
-    assert_eq!(*steps.borrow(), [step(0, 0, 0), step(1, 0, 1), step(3, 1, 1), step(5, 1, 5), step(2, 0, 5)]);
-    assert_eq!(ran.insns, steps.borrow().len() as u64);
+    let step = |slot, depth, r0, r1| ("main".to_owned(), slot, depth, r0, r1);
+    let first = [step(0, 0, 0, CTX_BASE), step(1, 0, 1, CTX_BASE)];
+    // A call leaves nothing in r1 to r5.
+    let rest = [step(3, 1, 1, CTX_BASE), step(5, 1, 5, CTX_BASE), step(2, 0, 5, 0)];
+    // With a tracer, the compiling engine goes step by step as well.
+    for engine in [interp::run, jit::run] {
+        steps.borrow_mut().clear();
+        let ran = engine(&mut machine, &mut TestHost::default(), prog, FUEL).unwrap();
+        assert_eq!(*steps.borrow(), [first.as_slice(), &rest].concat());
+        assert_eq!(ran.insns, steps.borrow().len() as u64);
+    }
 }

@@ -230,7 +230,7 @@ fn every_access_outside_faults_and_every_neighbour_inside_does_not() {
                     };
                     let text = text(&case, path, operation, offset);
                     let prog = support::load(&mut machine, &text);
-                    let right = match support::run(&mut machine, prog) {
+                    let right = match support::run_changing(&mut machine, prog) {
                         Ok(_) => inside && permitted,
                         Err(fault) => match &fault.kind {
                             FaultKind::Access(bad) => {

@@ -114,3 +114,11 @@ fn nothing_reaches_outside() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn only_machine_code_needs_unsafe() {
+    let word = "unsafe ";
+    let wrong: Vec<String> =
+        code().into_iter().filter(|(_, text)| text.contains(word)).map(|(name, _)| name).collect();
+    assert!(wrong.iter().all(|name| name.starts_with("bpf/jit/")), "{wrong:#?}");
+}

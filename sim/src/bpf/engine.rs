@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::fault::{Fault, FaultKind};
 use super::interp::{self, Ran};
+use super::jit;
 use super::machine::{Host, Machine, ProgId};
 use super::mem::Addr;
 use super::rbpf;
@@ -16,6 +17,8 @@ use super::rbpf;
 pub enum Engine {
     /// Our interpreter: exact, countable, traceable.
     Interp,
+    /// Machine code made by Cranelift, where the machine can run it: the interpreter's results, counts and faults.
+    Jit,
     /// The crate rbpf where it computes what a kernel computes; the rest is declined by instruction and reason.
     Rbpf,
     /// Whichever is quickest and runs everything.
@@ -25,12 +28,13 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine.
-    pub const ALL: &'static [Self] = &[Self::Interp, Self::Rbpf, Self::Auto];
+    pub const ALL: &'static [Self] = &[Self::Interp, Self::Jit, Self::Rbpf, Self::Auto];
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Interp => "interp",
+            Self::Jit => "jit",
             Self::Rbpf => "rbpf",
             Self::Auto => "auto",
         }
@@ -45,7 +49,7 @@ impl fmt::Display for Engine {
 
 /// A name that no engine has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no such engine; there are: interp, rbpf, auto")]
+#[error("no such engine; there are: interp, jit, rbpf, auto")]
 pub struct UnknownEngine;
 
 impl FromStr for Engine {
@@ -67,6 +71,7 @@ const fn chosen(machine: &Machine) -> Engine {
 pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
     let ran = match chosen(machine) {
         Engine::Interp | Engine::Auto => interp::run(machine, host, prog, fuel),
+        Engine::Jit => jit::run(machine, host, prog, fuel),
         Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
     };
     counted(machine, ran)
@@ -83,6 +88,7 @@ pub fn run_function(
 ) -> Result<Ran, Box<Fault>> {
     let ran = match chosen(machine) {
         Engine::Interp | Engine::Auto => interp::run_function(machine, host, prog, func, args, fuel),
+        Engine::Jit => jit::run_function(machine, host, prog, func, args, fuel),
         Engine::Rbpf => rbpf::run_function(machine, host, prog, func, args, fuel),
     };
     counted(machine, ran)

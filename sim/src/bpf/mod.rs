@@ -9,6 +9,7 @@ pub mod fault;
 mod fuse;
 pub mod insn;
 pub mod interp;
+pub mod jit;
 pub mod link;
 pub mod load;
 pub mod machine;

@@ -1,10 +1,12 @@
 //! A linked program: what an engine runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::decode::{self, Code};
 use super::fuse::fuse;
 use super::insn::Insn;
+use super::jit;
 use crate::bpf::map::MapId;
 use crate::bpf::mem::{Addr, FUNC_BASE};
 use crate::bpf::object::Line;
@@ -68,6 +70,7 @@ pub struct Program {
     image: Image,
     code: Code,
     fused: Vec<Insn>,
+    machine_code: jit::Slot,
 }
 
 impl Program {
@@ -80,7 +83,7 @@ impl Program {
         let starts: Vec<u32> = image.functions.iter().map(|f| f.start_slot).collect();
         let code = decode::decode(&image.slots, &starts)?;
         let fused = fuse(&code.insns);
-        Ok(Self { image, code, fused })
+        Ok(Self { image, code, fused, machine_code: jit::Slot::default() })
     }
 
     /// What the program was made from; its functions are complete and ascending.
@@ -101,6 +104,16 @@ impl Program {
     /// The same with common sequences made one, for the hot loop.
     pub(super) fn fused(&self) -> &[Insn] {
         &self.fused
+    }
+
+    /// Its machine code, compiled at the first use.
+    pub(super) fn machine_code(&self) -> Result<&Arc<jit::Code>, &jit::Unavailable> {
+        self.machine_code.get(|| jit::compile(self))
+    }
+
+    /// Whether its machine code has been asked for.
+    pub fn is_compiled(&self) -> bool {
+        self.machine_code.is_filled()
     }
 
     /// The slot of the instruction at `index` of [`code`](Self::code).

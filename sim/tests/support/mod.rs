@@ -4,6 +4,7 @@
 use bpftwin_sim::bpf::asm;
 use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::interp::{self, Ran};
+use bpftwin_sim::bpf::jit;
 use bpftwin_sim::bpf::machine::{Host, Machine, ProgId};
 use bpftwin_sim::bpf::map::{MapId, MapSpec, Reference, TailCallee};
 use bpftwin_sim::bpf::mem::{Access, Addr, Object, ObjectKind, PACKET_BASE};
@@ -106,7 +107,37 @@ pub fn load(machine: &mut Machine, text: &str) -> ProgId {
 pub const FUEL: u64 = 1_000_000;
 
 pub fn run(machine: &mut Machine, prog: ProgId) -> Result<Ran, Box<Fault>> {
-    interp::run(machine, &mut TestHost::default(), prog, FUEL)
+    run_with(machine, prog, FUEL, TestHost::default).1
+}
+
+/// As [`run`], of a program that finds other values when it runs again: the engines must agree on counts and faults.
+pub fn run_changing(machine: &mut Machine, prog: ProgId) -> Result<Ran, Box<Fault>> {
+    let ran = interp::run(machine, &mut TestHost::default(), prog, FUEL);
+    if jit::available().is_ok() {
+        let compiled = jit::run(machine, &mut TestHost::default(), prog, FUEL);
+        assert_eq!(compiled.map(|ran| ran.insns), ran.clone().map(|ran| ran.insns), "jit and interp");
+    }
+    ran
+}
+
+/// Runs on every engine; they must agree on all that can be seen.
+pub fn run_with(
+    machine: &mut Machine,
+    prog: ProgId,
+    fuel: u64,
+    host: impl Fn() -> TestHost,
+) -> (TestHost, Result<Ran, Box<Fault>>) {
+    let mut first = host();
+    let ran = interp::run(machine, &mut first, prog, fuel);
+    if jit::available().is_ok() {
+        let packet = machine.mem.raw(PACKET_AT, PACKET.len()).to_vec();
+        let mut second = host();
+        assert_eq!(jit::run(machine, &mut second, prog, fuel), ran, "jit and interp");
+        assert_eq!((&second.note, second.cb), (&first.note, first.cb), "jit and interp");
+        assert_eq!(machine.mem.raw(PACKET_AT, PACKET.len()), packet, "jit and interp");
+        assert_eq!(machine.mem.frames(), 0);
+    }
+    (first, ran)
 }
 
 /// A map of one element with values of this size, or an array of so many programs.

@@ -7,7 +7,7 @@ use crate::bpf::machine::{Host, Machine};
 use crate::bpf::mem::{Addr, CTX_BASE, CTX_SIZE};
 
 /// Executes one load or store.
-pub(super) fn execute(
+pub(in crate::bpf) fn execute(
     machine: &mut Machine,
     host: &mut dyn Host,
     insn: Insn,

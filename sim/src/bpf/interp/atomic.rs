@@ -11,7 +11,7 @@ use crate::uapi::insn::{
 ///
 /// Only memory that the verifier lets atomics touch (`kernel/bpf/verifier.c: atomic_ptr_type_ok`, v6.18): not the
 /// context, not the packet.
-pub(super) fn execute(
+pub(in crate::bpf) fn execute(
     mem: &mut Memory,
     insn: Insn,
     width: u32,

@@ -4,6 +4,7 @@ use super::burst::{Position, Regs, burst};
 use super::{Plain, Return, Run, Step, access, atomic, locate, program_of, push_frame, tail};
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::insn::Op;
+use crate::bpf::jit;
 use crate::bpf::machine::{Host, Machine, ProgId};
 use crate::bpf::mem::CTX_BASE;
 use crate::bpf::rbpf;
@@ -21,6 +22,7 @@ pub(super) fn enter(
     match (machine.trace.is_some(), machine.run.plain) {
         (true, _) => execute::<true, false>(machine, host, prog, pc, args),
         (false, Plain::Burst) => execute::<false, false>(machine, host, prog, pc, args),
+        (false, Plain::Compiled) => jit::enter(machine, host, prog, pc, args),
         (false, Plain::Rbpf) => execute::<false, true>(machine, host, prog, pc, args),
     }
 }
@@ -86,14 +88,20 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                     let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
                     let result = host.helper(machine, insn.imm as u32, args);
                     at = Position::new(at.pc, machine.run.insns);
-                    result.map(|value| regs[0] = value)
+                    result.map(|value| {
+                        regs[0] = value;
+                        regs[1..6].fill(0);
+                    })
                 }
                 Op::CallKfunc => {
                     machine.run.insns = at.executed();
                     let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
                     let result = host.kfunc(machine, insn.imm as u32, args);
                     at = Position::new(at.pc, machine.run.insns);
-                    result.map(|value| regs[0] = value)
+                    result.map(|value| {
+                        regs[0] = value;
+                        regs[1..6].fill(0);
+                    })
                 }
                 Op::CallLocal => push_frame(machine).map(|fp| {
                     machine.run.returns.push(Return {
@@ -178,6 +186,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
 /// Takes up the caller where it called.
 fn resume(run: &mut Run, release: Release, regs: &mut Regs) -> Return {
     let caller = run.returns.pop().expect("above the floor there is a caller");
+    regs[1..6].fill(0);
     regs[6..10].copy_from_slice(&caller.callee_saved);
     regs[10] = caller.fp;
     if !release.tail_call_count_is_shared() {
@@ -188,7 +197,7 @@ fn resume(run: &mut Run, release: Release, regs: &mut Regs) -> Return {
 }
 
 /// `LD_ABS` and `LD_IND`: `r6` has to be the context.
-fn packet_load(
+pub(in crate::bpf) fn packet_load(
     machine: &mut Machine,
     host: &mut dyn Host,
     regs: &Regs,

@@ -3,14 +3,15 @@
 //! Registers and frames behave as under the x86-64 JIT (`arch/x86/net/bpf_jit_comp.c`, v6.12): a callee has its own
 //! 512 bytes of stack, `r6` to `r9` survive a call, a tail call takes the place of the frame it is made from.
 
-mod access;
+pub(super) mod access;
 mod arith;
-mod atomic;
+pub(super) mod atomic;
 mod burst;
 mod dispatch;
-mod tail;
+pub(super) mod tail;
 
 pub(super) use burst::{Position, Regs};
+pub(super) use dispatch::packet_load;
 
 use std::rc::Rc;
 
@@ -62,22 +63,24 @@ pub(super) enum Plain {
     Burst,
     /// The crate rbpf.
     Rbpf,
+    /// Machine code, which does calls as well.
+    Compiled,
 }
 
 /// The state of one run that callbacks and tail calls share.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    program: Option<ProgId>,
+    pub(super) program: Option<ProgId>,
     plain: Plain,
-    fuel: u64,
-    insns: u64,
+    pub(super) fuel: u64,
+    pub(super) insns: u64,
     /// Frames of guest memory that belong to runs below this one.
     first_frame: u32,
     /// Frames below the running program: a program that was tail-called from a function begins on top of others.
-    program_frame: u32,
+    pub(super) program_frame: u32,
     returns: Vec<Return>,
-    tail_calls: u32,
-    callbacks: u32,
+    pub(super) tail_calls: u32,
+    pub(super) callbacks: u32,
 }
 
 /// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
@@ -182,7 +185,7 @@ fn entry(program: &Program, func: Addr) -> Result<usize, FaultKind> {
 }
 
 /// Gives the program a frame; `r10` comes back.
-fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
+pub(super) fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
     if machine.mem.frames() - machine.run.program_frame == MAX_CALL_FRAMES {
         return Err(FaultKind::CallDepth);
     }
@@ -191,7 +194,7 @@ fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
 
 /// Says where a fault happened; one that comes located out of a callback stays as it is.
 #[cold]
-fn locate(program: &Program, index: usize, regs: [u64; 11], kind: FaultKind) -> Box<Fault> {
+pub(super) fn locate(program: &Program, index: usize, regs: [u64; 11], kind: FaultKind) -> Box<Fault> {
     if let FaultKind::Located(fault) = kind {
         return fault;
     }

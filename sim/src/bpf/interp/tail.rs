@@ -10,7 +10,7 @@ use crate::uapi::insn::MAX_TAIL_CALL_CNT;
 ///
 /// An index out of range never counts; an empty slot does where the release says so
 /// (`arch/x86/net/bpf_jit_comp.c: emit_bpf_tail_call_indirect`, v6.1 and v6.12).
-pub(super) fn target(machine: &mut Machine, regs: &Regs) -> Result<Option<ProgId>, FaultKind> {
+pub(in crate::bpf) fn target(machine: &mut Machine, regs: &Regs) -> Result<Option<ProgId>, FaultKind> {
     let (map, index) = (regs[2], regs[3] as u32);
     if regs[1] != CTX_BASE {
         return Err(argument(1, "not the context".to_owned()));
@@ -40,7 +40,7 @@ fn argument(number: u8, why: String) -> FaultKind {
 }
 
 /// Puts a fresh frame in the place of the newest one; gives the registers a program begins with.
-pub(super) fn replace_frame(machine: &mut Machine) -> Regs {
+pub(in crate::bpf) fn replace_frame(machine: &mut Machine) -> Regs {
     machine.mem.pop_frame();
     machine.run.program_frame = machine.mem.frames();
     let mut regs: Regs = [0; 11];

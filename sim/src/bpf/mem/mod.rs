@@ -132,6 +132,17 @@ pub struct Memory {
     heap_frames: Vec<Addr>,
 }
 
+/// Where the arena and its shadows are, for machine code; good until memory is used in any other way.
+#[repr(C)]
+pub(super) struct View {
+    /// The arena.
+    pub bytes: *mut u8,
+    /// The addresses below have 8 bytes in the arena and two neighbours in each shadow.
+    pub limit: u64,
+    pub unreadable: *const u8,
+    pub unwritable: *const u8,
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self::new()
@@ -428,6 +439,17 @@ impl Memory {
             return None;
         }
         self.bytes.get_mut(addr as usize..)?.first_chunk_mut()
+    }
+
+    /// See [`View`].
+    #[inline]
+    pub(super) fn view(&mut self) -> View {
+        View {
+            limit: self.bytes.len() as u64 - 7,
+            bytes: self.bytes.as_mut_ptr(),
+            unreadable: self.unreadable.as_ptr(),
+            unwritable: self.unwritable.as_ptr(),
+        }
     }
 
     /// Bytes at `fp + off`, which decoding has proved to lie in the frame below `fp`.

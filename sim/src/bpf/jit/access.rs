@@ -1,0 +1,123 @@
+//! Loads and stores: what the shadow allows at a glance here, the rest elsewhere.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I16, I32, I64};
+use cranelift_codegen::ir::{InstBuilder, Type, Value};
+
+use super::cx::at;
+use super::emit::{Emitter, PLAIN};
+use crate::bpf::insn::{Insn, Op};
+
+/// What an access does besides where.
+#[derive(Clone, Copy)]
+enum What {
+    Load { signed: bool },
+    Store,
+    StoreImm,
+}
+
+impl Emitter<'_> {
+    /// Translates a load or a store; `false` if it is neither.
+    pub(super) fn access(&mut self, insn: Insn) -> bool {
+        let Some((width, what, in_frame)) = kind(insn.op) else { return false };
+        let pointer = self.get(if matches!(what, What::Load { .. }) { insn.src } else { insn.dst });
+        let offset = self.constant(i64::from(insn.off));
+        let addr = self.b.ins().iadd(pointer, offset);
+        if in_frame {
+            self.transfer(insn, width, what, addr);
+            return true;
+        }
+        let (near, direct) = (self.b.create_block(), self.b.create_block());
+        let (elsewhere, done) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(elsewhere);
+        let limit = self.b.ins().load(I64, PLAIN, self.cx, at::LIMIT);
+        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, addr, limit);
+        self.b.ins().brif(inside, near, &[], elsewhere, &[]);
+        self.b.switch_to_block(near);
+        let forbidden = self.shadow(addr, width, matches!(what, What::Load { .. }));
+        self.b.ins().brif(forbidden, elsewhere, &[], direct, &[]);
+
+        self.b.switch_to_block(elsewhere);
+        self.step();
+        if let What::Load { .. } = what {
+            self.reload(insn.dst);
+        }
+        self.b.ins().jump(done, &[]);
+
+        self.b.switch_to_block(direct);
+        self.transfer(insn, width, what, addr);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(done);
+        true
+    }
+
+    /// Not zero when the shadow forbids one of the bytes, or does not know.
+    fn shadow(&mut self, addr: Value, width: Type, read: bool) -> Value {
+        let shadow = self.b.use_var(if read { self.unreadable } else { self.unwritable });
+        let (three, seven) = (self.constant(3), self.constant(7));
+        let word = self.b.ins().ushr(addr, three);
+        let at = self.b.ins().iadd(shadow, word);
+        let bits = self.b.ins().uload16(I64, PLAIN, at, 0);
+        let shift = self.b.ins().band(addr, seven);
+        let bits = self.b.ins().ushr(bits, shift);
+        let asked = self.constant((1 << width.bytes()) - 1);
+        self.b.ins().band(bits, asked)
+    }
+
+    /// The access itself, at an address that has been looked at.
+    fn transfer(&mut self, insn: Insn, width: Type, what: What, addr: Value) {
+        let bytes = self.b.use_var(self.bytes);
+        let at = self.b.ins().iadd(bytes, addr);
+        let value = match what {
+            What::Load { signed } => {
+                let value = self.b.ins().load(width, PLAIN, at, 0);
+                let value = match (width, signed) {
+                    (I64, _) => value,
+                    (_, true) => self.b.ins().sextend(I64, value),
+                    (_, false) => self.b.ins().uextend(I64, value),
+                };
+                return self.set(insn.dst, value);
+            }
+            What::Store => self.get(insn.src),
+            What::StoreImm => self.constant(insn.imm as i64),
+        };
+        let value = if width == I64 { value } else { self.b.ins().ireduce(width, value) };
+        self.b.ins().store(PLAIN, value, at, 0);
+    }
+}
+
+/// Width, what is done, and whether decoding has proved it to lie in the frame.
+fn kind(op: Op) -> Option<(Type, What, bool)> {
+    let load = What::Load { signed: false };
+    let signed = What::Load { signed: true };
+    Some(match op {
+        Op::Load1 => (I8, load, false),
+        Op::Load2 => (I16, load, false),
+        Op::Load4 => (I32, load, false),
+        Op::Load8 => (I64, load, false),
+        Op::Loadsx1 => (I8, signed, false),
+        Op::Loadsx2 => (I16, signed, false),
+        Op::Loadsx4 => (I32, signed, false),
+        Op::Store1 => (I8, What::Store, false),
+        Op::Store2 => (I16, What::Store, false),
+        Op::Store4 => (I32, What::Store, false),
+        Op::Store8 => (I64, What::Store, false),
+        Op::StoreImm1 => (I8, What::StoreImm, false),
+        Op::StoreImm2 => (I16, What::StoreImm, false),
+        Op::StoreImm4 => (I32, What::StoreImm, false),
+        Op::StoreImm8 => (I64, What::StoreImm, false),
+        Op::StackLoad1 => (I8, load, true),
+        Op::StackLoad2 => (I16, load, true),
+        Op::StackLoad4 => (I32, load, true),
+        Op::StackLoad8 => (I64, load, true),
+        Op::StackStore1 => (I8, What::Store, true),
+        Op::StackStore2 => (I16, What::Store, true),
+        Op::StackStore4 => (I32, What::Store, true),
+        Op::StackStore8 => (I64, What::Store, true),
+        Op::StackStoreImm1 => (I8, What::StoreImm, true),
+        Op::StackStoreImm2 => (I16, What::StoreImm, true),
+        Op::StackStoreImm4 => (I32, What::StoreImm, true),
+        Op::StackStoreImm8 => (I64, What::StoreImm, true),
+        _ => return None,
+    })
+}

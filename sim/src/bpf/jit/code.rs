@@ -1,0 +1,94 @@
+//! Machine code: as bytes, and where it can be executed.
+
+use std::sync::{Arc, OnceLock};
+
+use memmap2::{Mmap, MmapMut};
+
+use super::Unavailable;
+use super::cx::{Cx, Status};
+
+/// What [`compile`](super::compile) makes: bytes that run at any address, and where functions begin in them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Compiled {
+    /// The code of all functions.
+    pub(super) bytes: Vec<u8>,
+    /// By function, ascending: its first instruction's index and where its code begins.
+    pub(super) entries: Vec<(usize, usize)>,
+}
+
+impl Compiled {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is none, which no program compiles to.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Code ready to be entered.
+#[derive(Debug)]
+pub(in crate::bpf) struct Code {
+    text: Mmap,
+    entries: Vec<(usize, usize)>,
+}
+
+impl Code {
+    pub(super) fn new(compiled: Compiled) -> Result<Self, Unavailable> {
+        let executable = || {
+            let mut map = MmapMut::map_anon(compiled.bytes.len())?;
+            map.copy_from_slice(&compiled.bytes);
+            map.make_exec()
+        };
+        match executable() {
+            Ok(text) => Ok(Self { text, entries: compiled.entries }),
+            Err(error) => Err(Unavailable(format!("memory cannot be made executable: {error}"))),
+        }
+    }
+
+    /// Enters the function whose first instruction is `function`.
+    pub(super) fn enter(&self, function: usize, cx: &mut Cx<'_>) -> Status {
+        let at = self.entries.binary_search_by_key(&function, |&(first, _)| first);
+        let (_, offset) = self.entries[at.expect("calls lead to functions only")];
+        let entry = self.text[offset..].as_ptr();
+        // SAFETY: `text` is executable and holds, at each of `entries`, a function of this type in the platform's
+        // calling convention: `emit` made it, `new` took it unchanged.
+        let function: unsafe extern "C" fn(*mut Cx<'_>) -> Status = unsafe { std::mem::transmute(entry) };
+        // SAFETY: the code uses nothing but `cx`, which is valid and has not moved; what it reads and writes beyond is
+        // within the arena and the shadow that `cx` shows, whose addresses it reads anew after every call.
+        unsafe { function(cx) }
+    }
+}
+
+/// A program's place for its machine code, filled at the first use.
+///
+/// Two programs are equal whether compiled or not, and a copy begins without.
+#[derive(Default, Debug)]
+pub(in crate::bpf) struct Slot(OnceLock<Result<Arc<Code>, Unavailable>>);
+
+impl Slot {
+    pub(in crate::bpf) fn get(
+        &self,
+        compile: impl FnOnce() -> Result<Compiled, Unavailable>,
+    ) -> Result<&Arc<Code>, &Unavailable> {
+        self.0.get_or_init(|| compile().and_then(Code::new).map(Arc::new)).as_ref()
+    }
+
+    pub(in crate::bpf) fn is_filled(&self) -> bool {
+        self.0.get().is_some()
+    }
+}
+
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}

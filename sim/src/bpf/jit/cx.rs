@@ -1,0 +1,247 @@
+//! What machine code and the machine share, and what machine code calls.
+
+use std::mem::offset_of;
+use std::rc::Rc;
+
+use super::super::fault::{Fault, FaultKind};
+use super::super::insn::Op;
+use super::super::interp::{Regs, access, atomic, locate, packet_load, push_frame, tail};
+use super::super::machine::{Host, Machine, ProgId};
+use super::super::mem::View;
+use super::super::program::Program;
+
+/// How a function ended, or how what it called did.
+pub(super) type Status = u64;
+/// Of a call: go on.
+pub(super) const GO_ON: Status = 0;
+/// `Cx::fault` says what is wrong with the instruction `Cx::pc`.
+const FAULT: Status = 1;
+/// Another program took this one's place and has ended.
+const DONE: Status = 2;
+/// At the exit `Cx::pc`, after `Cx::insns` instructions.
+pub(super) const EXIT: Status = 3;
+
+/// What machine code calls, with the index of the instruction and the number executed up to and including it.
+type Callee = unsafe extern "C" fn(*mut Cx<'_>, usize, u64) -> Status;
+
+/// What machine code is given.
+#[repr(C)]
+pub(super) struct Cx<'a> {
+    /// Registers, whenever the code is left or entered.
+    regs: Regs,
+    /// Instructions executed.
+    insns: u64,
+    fuel: u64,
+    view: View,
+    step: Callee,
+    helper: Callee,
+    local: Callee,
+    pc: usize,
+    /// From here on, nothing that machine code knows.
+    machine: &'a mut Machine,
+    host: &'a mut dyn Host,
+    program: Rc<Program>,
+    fault: Option<FaultKind>,
+    /// Functions of this entry that wait for another to return.
+    depth: u32,
+}
+
+/// Where machine code finds the fields.
+pub(super) mod at {
+    use super::{Cx, View, offset_of};
+
+    pub const REGS: i32 = offset_of!(Cx<'_>, regs) as i32;
+    pub const INSNS: i32 = offset_of!(Cx<'_>, insns) as i32;
+    pub const FUEL: i32 = offset_of!(Cx<'_>, fuel) as i32;
+    pub const PC: i32 = offset_of!(Cx<'_>, pc) as i32;
+    pub const STEP: i32 = offset_of!(Cx<'_>, step) as i32;
+    pub const HELPER: i32 = offset_of!(Cx<'_>, helper) as i32;
+    pub const LOCAL: i32 = offset_of!(Cx<'_>, local) as i32;
+    const VIEW: usize = offset_of!(Cx<'_>, view);
+    pub const BYTES: i32 = (VIEW + offset_of!(View, bytes)) as i32;
+    pub const LIMIT: i32 = (VIEW + offset_of!(View, limit)) as i32;
+    pub const UNREADABLE: i32 = (VIEW + offset_of!(View, unreadable)) as i32;
+    pub const UNWRITABLE: i32 = (VIEW + offset_of!(View, unwritable)) as i32;
+}
+
+/// Runs the function at `pc` of `prog` until it returns; gives its `r0`. The compiled form of the interpreter's loop.
+pub(in crate::bpf) fn enter(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    pc: usize,
+    args: [u64; 5],
+) -> Result<u64, Box<Fault>> {
+    let program = Rc::clone(&machine.programs[prog.0 as usize]);
+    let mut regs: Regs = [0; 11];
+    regs[1..6].copy_from_slice(&args);
+    regs[10] = match push_frame(machine) {
+        Ok(fp) => fp,
+        Err(kind) => return Err(locate(&program, pc, regs, kind)),
+    };
+    let mut cx = Cx {
+        regs,
+        insns: machine.run.insns,
+        fuel: machine.run.fuel,
+        view: machine.mem.view(),
+        step,
+        helper,
+        local,
+        pc,
+        machine,
+        host,
+        program,
+        fault: None,
+        depth: 0,
+    };
+    cx.execute(prog, pc)?;
+    cx.machine.run.insns = cx.insns;
+    Ok(cx.regs[0])
+}
+
+impl Cx<'_> {
+    /// Runs one function in the frame that `r10` shows, and whatever takes its place.
+    fn execute(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
+        self.machine.run.program = Some(prog);
+        let outer = Rc::clone(&self.machine.programs[prog.0 as usize]);
+        let outer = std::mem::replace(&mut self.program, outer);
+        let program = Rc::clone(&self.program);
+        let status = match program.machine_code() {
+            Ok(code) => code.enter(function, self),
+            Err(why) => {
+                self.pc = function;
+                self.fail(why.declined(&program))
+            }
+        };
+        self.program = outer;
+        if status == DONE {
+            return Ok(());
+        }
+        let kind = if status == FAULT { self.fault.take() } else { self.leave().err() };
+        match kind {
+            Some(kind) => Err(locate(&program, self.pc, self.regs, kind)),
+            None => Ok(()),
+        }
+    }
+
+    /// The function is at its exit.
+    fn leave(&mut self) -> Result<(), FaultKind> {
+        if self.insns > self.fuel {
+            return Err(FaultKind::Fuel);
+        }
+        if self.depth == 0 && self.machine.run.callbacks == 0 {
+            self.host.exit(self.machine)?;
+        }
+        self.machine.mem.pop_frame();
+        Ok(())
+    }
+
+    fn fail(&mut self, kind: FaultKind) -> Status {
+        self.fault = Some(kind);
+        FAULT
+    }
+
+    /// What comes after every call.
+    fn status(&mut self, done: Result<Status, FaultKind>) -> Status {
+        self.view = self.machine.mem.view();
+        done.unwrap_or_else(|kind| self.fail(kind))
+    }
+
+    fn begin(&mut self, pc: usize, executed: u64) -> Result<(), FaultKind> {
+        self.pc = pc;
+        self.insns = executed;
+        if executed > self.fuel { Err(FaultKind::Fuel) } else { Ok(()) }
+    }
+
+    fn step(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
+        self.begin(pc, executed)?;
+        let insn = self.program.code()[pc];
+        let (machine, regs) = (&mut *self.machine, &mut self.regs);
+        match insn.op {
+            Op::TailCall => return self.tail_call(),
+            Op::LdAbs | Op::LdInd => {
+                let index = if insn.op == Op::LdInd { regs[insn.src as usize] as u32 } else { 0 };
+                let offset = index.wrapping_add(insn.imm as u32) as i32;
+                let found = packet_load(machine, self.host, regs, offset, insn.off as u32)?;
+                regs[0] = found.unwrap_or(0);
+                return Ok(if found.is_some() { GO_ON } else { EXIT });
+            }
+            Op::Atomic1 => atomic::execute(&mut machine.mem, insn, 1, regs)?,
+            Op::Atomic2 => atomic::execute(&mut machine.mem, insn, 2, regs)?,
+            Op::Atomic4 => atomic::execute(&mut machine.mem, insn, 4, regs)?,
+            Op::Atomic8 => atomic::execute(&mut machine.mem, insn, 8, regs)?,
+            _ => access::execute(machine, self.host, insn, regs)?,
+        }
+        Ok(GO_ON)
+    }
+
+    fn tail_call(&mut self) -> Result<Status, FaultKind> {
+        let Some(target) = tail::target(self.machine, &self.regs)? else { return Ok(GO_ON) };
+        self.regs = tail::replace_frame(self.machine);
+        self.view = self.machine.mem.view();
+        self.execute(target, 0).map_err(FaultKind::Located)?;
+        Ok(DONE)
+    }
+
+    fn helper(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
+        self.begin(pc, executed)?;
+        let insn = self.program.code()[pc];
+        let [_, r1, r2, r3, r4, r5, ..] = self.regs;
+        self.machine.run.insns = executed;
+        let args = [r1, r2, r3, r4, r5];
+        self.regs[0] = if insn.op == Op::CallKfunc {
+            self.host.kfunc(self.machine, insn.imm as u32, args)?
+        } else {
+            self.host.helper(self.machine, insn.imm as u32, args)?
+        };
+        self.insns = self.machine.run.insns;
+        Ok(GO_ON)
+    }
+
+    fn local(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
+        self.begin(pc, executed)?;
+        let function = (pc + 1).wrapping_add_signed(self.program.code()[pc].off as isize);
+        let fp = push_frame(self.machine)?;
+        let regs = self.regs;
+        let run = &self.machine.run;
+        let (prog, tail_calls, program_frame) = (run.program, run.tail_calls, run.program_frame);
+        self.regs[10] = fp;
+        self.view = self.machine.mem.view();
+        self.depth += 1;
+        self.execute(prog.expect("it runs"), function).map_err(FaultKind::Located)?;
+        self.depth -= 1;
+        self.regs[6..].copy_from_slice(&regs[6..]);
+        let shared = self.machine.release.tail_call_count_is_shared();
+        let run = &mut self.machine.run;
+        run.program = prog;
+        run.program_frame = program_frame;
+        if !shared {
+            run.tail_calls = tail_calls;
+        }
+        Ok(GO_ON)
+    }
+}
+
+/// Executes one instruction that is not for machine code.
+unsafe extern "C" fn step(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
+    // SAFETY: machine code passes the `cx` it was given, which `enter` holds, and uses it no further until this returns.
+    let cx = unsafe { &mut *cx };
+    let done = cx.step(pc, executed);
+    cx.status(done)
+}
+
+/// Calls a helper or a kernel function.
+unsafe extern "C" fn helper(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
+    // SAFETY: as for `step`.
+    let cx = unsafe { &mut *cx };
+    let done = cx.helper(pc, executed);
+    cx.status(done)
+}
+
+/// Calls a function of the program.
+unsafe extern "C" fn local(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
+    // SAFETY: as for `step`.
+    let cx = unsafe { &mut *cx };
+    let done = cx.local(pc, executed);
+    cx.status(done)
+}
