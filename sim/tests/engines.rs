@@ -45,7 +45,8 @@ fn left(engine: Engine, host: TestHost, machine: &mut Machine, fuel: u64) -> Lef
 fn declined(left: &Left) -> Option<String> {
     match left.ran.as_ref().map_err(|fault| &fault.kind) {
         Err(FaultKind::Declined { what, why, .. }) => {
-            Some(format!("{}: {why}", what.split(' ').next().unwrap()))
+            let name = what.as_deref().and_then(|what| what.split(' ').next()).unwrap_or("all");
+            Some(format!("{name}: {why}"))
         }
         _ => None,
     }

@@ -21,7 +21,7 @@ pub enum Engine {
     Jit,
     /// The crate rbpf where it computes what a kernel computes; the rest is declined by instruction and reason.
     Rbpf,
-    /// Whichever is quickest and runs everything.
+    /// The interpreter until a program is [hot](HOT), then machine code where this machine can have it.
     #[default]
     Auto,
 }
@@ -60,21 +60,51 @@ impl FromStr for Engine {
     }
 }
 
-/// The engine that runs next: a tracer wants to see every instruction, which only the interpreter shows.
-const fn chosen(machine: &Machine) -> Engine {
-    if machine.trace.is_some() { Engine::Interp } else { machine.engine }
+/// A program is compiled by [`Engine::Auto`] once runs that began with it, or tail calls to it, have executed so many
+/// instructions for each it has: about what compiling one costs. A count, so that the same runs are compiled every time.
+/// A run that has begun ends on the engine it began on: its budget bounds what that can cost.
+const HOT: u64 = 2_000;
+
+/// The engine that runs `prog` next, never [`Engine::Auto`]. A tracer wants to see every instruction, which only the
+/// interpreter shows.
+fn chosen(machine: &Machine, prog: ProgId) -> Engine {
+    match machine.engine {
+        _ if machine.trace.is_some() => Engine::Interp,
+        Engine::Auto if is_compiled(machine, prog) => Engine::Jit,
+        Engine::Auto => Engine::Interp,
+        engine => engine,
+    }
+}
+
+/// Whether [`Engine::Auto`] runs `prog` as machine code. What has none for whatever reason is interpreted.
+pub(super) fn is_compiled(machine: &Machine, prog: ProgId) -> bool {
+    let program = &machine.programs[prog.0 as usize];
+    let executed = machine.heat.get(prog.0 as usize).copied().unwrap_or_default();
+    executed >= HOT * program.code().len() as u64 && program.machine_code().is_ok()
+}
+
+/// Counts instructions of `prog` under [`Engine::Auto`].
+pub(super) fn warm(machine: &mut Machine, prog: ProgId, instructions: u64) {
+    if machine.engine != Engine::Auto {
+        return;
+    }
+    let index = prog.0 as usize;
+    if machine.heat.len() <= index {
+        machine.heat.resize(index + 1, 0);
+    }
+    machine.heat[index] = machine.heat[index].saturating_add(instructions);
 }
 
 /// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
 ///
 /// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
 pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
-    let ran = match chosen(machine) {
+    let ran = match chosen(machine, prog) {
         Engine::Interp | Engine::Auto => interp::run(machine, host, prog, fuel),
         Engine::Jit => jit::run(machine, host, prog, fuel),
         Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
     };
-    counted(machine, ran)
+    counted(machine, prog, ran)
 }
 
 /// Runs the function at `func` of `prog` by itself: what a timer does after the program that armed it has ended.
@@ -86,12 +116,12 @@ pub fn run_function(
     args: [u64; 5],
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
-    let ran = match chosen(machine) {
+    let ran = match chosen(machine, prog) {
         Engine::Interp | Engine::Auto => interp::run_function(machine, host, prog, func, args, fuel),
         Engine::Jit => jit::run_function(machine, host, prog, func, args, fuel),
         Engine::Rbpf => rbpf::run_function(machine, host, prog, func, args, fuel),
     };
-    counted(machine, ran)
+    counted(machine, prog, ran)
 }
 
 /// Calls back into the running program, from inside a helper: the function at `func` with `r1..r5`. The engine that
@@ -116,9 +146,10 @@ pub fn running(machine: &Machine) -> Option<ProgId> {
     interp::running(machine)
 }
 
-fn counted(machine: &mut Machine, ran: Result<Ran, Box<Fault>>) -> Result<Ran, Box<Fault>> {
+fn counted(machine: &mut Machine, prog: ProgId, ran: Result<Ran, Box<Fault>>) -> Result<Ran, Box<Fault>> {
     if let Ok(ran) = &ran {
         machine.executed += ran.insns;
+        warm(machine, prog, ran.insns);
     }
     ran
 }

@@ -41,10 +41,10 @@ pub enum FaultKind {
     Declined {
         /// The engine.
         engine: Engine,
-        /// The instruction.
-        what: String,
+        /// The instruction; `None`: the whole program.
+        what: Option<String>,
         /// Why.
-        why: &'static str,
+        why: String,
     },
     /// A fault inside a callback, already located.
     Located(Box<Fault>),
@@ -99,7 +99,10 @@ impl std::fmt::Display for FaultKind {
             Self::CallDepth => f.write_str("more than 8 nested calls"),
             Self::Fuel => f.write_str("the instruction budget is used up"),
             Self::Unreleased(what) => f.write_str(what),
-            Self::Declined { engine, what, why } => write!(f, "engine {engine} declines `{what}`: {why}"),
+            Self::Declined { engine, what: Some(what), why } => {
+                write!(f, "engine {engine} declines `{what}`: {why}")
+            }
+            Self::Declined { engine, what: None, why } => write!(f, "engine {engine} declines: {why}"),
             Self::Located(fault) => write!(f, "{fault}"),
         }
     }

@@ -111,6 +111,12 @@ impl Program {
         self.machine_code.get(|| jit::compile(self))
     }
 
+    /// The same program where machine code cannot be had.
+    #[cfg(test)]
+    pub(super) fn refused(self, why: &str) -> Self {
+        Self { machine_code: jit::Slot::refused(why), ..self }
+    }
+
     /// Whether its machine code has been asked for.
     pub fn is_compiled(&self) -> bool {
         self.machine_code.is_filled()

@@ -65,7 +65,7 @@ impl Declined {
     /// As a fault of the program `of`.
     pub fn kind(&self, of: &Program) -> FaultKind {
         let insn = of.code()[self.index];
-        FaultKind::Declined { engine: Engine::Rbpf, what: insn.to_string(), why: self.why }
+        FaultKind::Declined { engine: Engine::Rbpf, what: Some(insn.to_string()), why: self.why.to_owned() }
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) fn enter(
     args: [u64; 5],
 ) -> Result<u64, Box<Fault>> {
     match (machine.trace.is_some(), machine.run.plain) {
-        (true, _) => execute::<true, false>(machine, host, prog, pc, args),
-        (false, Plain::Burst) => execute::<false, false>(machine, host, prog, pc, args),
+        (true, _) => begin::<true, false>(machine, host, prog, pc, args),
+        (false, Plain::Burst) => begin::<false, false>(machine, host, prog, pc, args),
         (false, Plain::Compiled) => jit::enter(machine, host, prog, pc, args),
-        (false, Plain::Rbpf) => execute::<false, true>(machine, host, prog, pc, args),
+        (false, Plain::Rbpf) => begin::<false, true>(machine, host, prog, pc, args),
     }
 }
 
@@ -36,21 +36,49 @@ fn trace(machine: &mut Machine, prog: ProgId, index: usize, regs: &Regs) {
     }
 }
 
-/// The budget is looked at wherever code could run on without end: at jumps back, and at whatever is done here.
-fn execute<const TRACE: bool, const RBPF: bool>(
+/// Gives the function a frame and runs it.
+fn begin<const TRACE: bool, const RBPF: bool>(
     machine: &mut Machine,
     host: &mut dyn Host,
-    mut prog: ProgId,
+    prog: ProgId,
     pc: usize,
     args: [u64; 5],
 ) -> Result<u64, Box<Fault>> {
-    let floor = machine.run.returns.len();
     let mut regs: Regs = [0; 11];
     regs[1..6].copy_from_slice(&args);
     regs[10] = match push_frame(machine) {
         Ok(fp) => fp,
         Err(kind) => return Err(locate(&program_of(machine, prog), pc, regs, kind)),
     };
+    execute::<TRACE, RBPF>(machine, host, Entry { prog, pc, regs, outermost: true })
+}
+
+/// Where a function begins, in a frame that it has.
+pub(in crate::bpf) struct Entry {
+    pub prog: ProgId,
+    pub pc: usize,
+    pub regs: Regs,
+    /// Whether it ends the program when it returns, unless it is a callback.
+    pub outermost: bool,
+}
+
+/// Runs a function for an engine that does not run this one itself; gives its `r0`.
+pub(in crate::bpf) fn interpret(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    entry: Entry,
+) -> Result<u64, Box<Fault>> {
+    execute::<false, false>(machine, host, entry)
+}
+
+/// The budget is looked at wherever code could run on without end: at jumps back, and at whatever is done here.
+fn execute<const TRACE: bool, const RBPF: bool>(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    entry: Entry,
+) -> Result<u64, Box<Fault>> {
+    let floor = machine.run.returns.len();
+    let Entry { mut prog, pc, mut regs, outermost } = entry;
     let mut may_goto = 0;
     let mut at = Position::new(pc, machine.run.insns);
     'program: loop {
@@ -159,7 +187,8 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                 break kind;
             }
             if leave {
-                if machine.run.returns.len() == floor
+                if outermost
+                    && machine.run.returns.len() == floor
                     && machine.run.callbacks == 0
                     && let Err(kind) = host.exit(machine)
                 {

@@ -11,7 +11,7 @@ mod dispatch;
 pub(super) mod tail;
 
 pub(super) use burst::{Position, Regs};
-pub(super) use dispatch::packet_load;
+pub(super) use dispatch::{Entry, interpret, packet_load};
 
 use std::rc::Rc;
 

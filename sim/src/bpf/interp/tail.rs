@@ -1,6 +1,7 @@
 //! `bpf_tail_call`.
 
 use super::burst::Regs;
+use crate::bpf::engine;
 use crate::bpf::fault::FaultKind;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::mem::CTX_BASE;
@@ -31,6 +32,11 @@ pub(in crate::bpf) fn target(machine: &mut Machine, regs: &Regs) -> Result<Optio
     }
     if found.is_some() || machine.release.tail_call_miss_counts() {
         run.tail_calls += 1;
+    }
+    if let Some(target) = found {
+        // How much of it will run is not known yet.
+        let length = machine.programs[target.0 as usize].code().len();
+        engine::warm(machine, target, length as u64);
     }
     Ok(found)
 }

@@ -76,6 +76,12 @@ impl Slot {
         self.0.get_or_init(|| compile().and_then(Code::new).map(Arc::new)).as_ref()
     }
 
+    /// The place of a program that this machine has no machine code of.
+    #[cfg(test)]
+    pub(in crate::bpf) fn refused(why: &str) -> Self {
+        Self(OnceLock::from(Err(Unavailable(why.to_owned()))))
+    }
+
     pub(in crate::bpf) fn is_filled(&self) -> bool {
         self.0.get().is_some()
     }

@@ -3,9 +3,10 @@
 use std::mem::offset_of;
 use std::rc::Rc;
 
+use super::super::engine::{self, Engine};
 use super::super::fault::{Fault, FaultKind};
 use super::super::insn::Op;
-use super::super::interp::{Regs, access, atomic, locate, packet_load, push_frame, tail};
+use super::super::interp::{Entry, Regs, access, atomic, interpret, locate, packet_load, push_frame, tail};
 use super::super::machine::{Host, Machine, ProgId};
 use super::super::mem::View;
 use super::super::program::Program;
@@ -102,6 +103,9 @@ pub(in crate::bpf) fn enter(
 impl Cx<'_> {
     /// Runs one function in the frame that `r10` shows, and whatever takes its place.
     fn execute(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
+        if self.machine.engine == Engine::Auto && !engine::is_compiled(self.machine, prog) {
+            return self.interpret(prog, function);
+        }
         self.machine.run.program = Some(prog);
         let outer = Rc::clone(&self.machine.programs[prog.0 as usize]);
         let outer = std::mem::replace(&mut self.program, outer);
@@ -110,7 +114,7 @@ impl Cx<'_> {
             Ok(code) => code.enter(function, self),
             Err(why) => {
                 self.pc = function;
-                self.fail(why.declined(&program))
+                self.fail(why.declined())
             }
         };
         self.program = outer;
@@ -122,6 +126,16 @@ impl Cx<'_> {
             Some(kind) => Err(locate(&program, self.pc, self.regs, kind)),
             None => Ok(()),
         }
+    }
+
+    /// [`execute`](Self::execute) for what has not been compiled.
+    fn interpret(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
+        self.machine.run.insns = self.insns;
+        let outermost = self.depth == 0;
+        self.regs[0] =
+            interpret(self.machine, self.host, Entry { prog, pc: function, regs: self.regs, outermost })?;
+        self.insns = self.machine.run.insns;
+        Ok(())
     }
 
     /// The function is at its exit.

@@ -14,6 +14,8 @@ mod alu;
 mod code;
 mod cx;
 mod emit;
+#[cfg(test)]
+mod tests;
 
 pub use code::Compiled;
 pub(in crate::bpf) use code::{Code, Slot};
@@ -33,9 +35,8 @@ pub struct Unavailable(pub String);
 
 impl Unavailable {
     /// The same as a fault.
-    fn declined(&self, program: &Program) -> FaultKind {
-        let what = format!("{}: {}", program.name(), self.0);
-        FaultKind::Declined { engine: Engine::Jit, what, why: "not available on this machine" }
+    fn declined(&self) -> FaultKind {
+        FaultKind::Declined { engine: Engine::Jit, what: None, why: self.to_string() }
     }
 }
 
@@ -72,6 +73,6 @@ fn prepare(machine: &Machine, prog: ProgId) -> Result<(), Box<Fault>> {
     let program = &machine.programs[prog.0 as usize];
     match program.machine_code() {
         Ok(_) => Ok(()),
-        Err(why) => Err(interp::locate(program, 0, [0; 11], why.declined(program))),
+        Err(why) => Err(interp::locate(program, 0, [0; 11], why.declined())),
     }
 }
