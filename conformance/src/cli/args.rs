@@ -238,6 +238,9 @@ pub enum FuzzMode {
         /// One ISA level; all four in turn if not given
         #[arg(long, value_name = "v1|v2|v3|v4", value_parser = level)]
         level: Option<Level>,
+        /// What runs programs in the simulator
+        #[arg(long, value_name = "ENGINE", default_value_t, value_parser = whole_engine())]
+        engine: Engine,
     },
 }
 
@@ -272,7 +275,16 @@ pub struct New {
 
 /// The names of the engines, for help and completion too.
 fn engine() -> impl TypedValueParser<Value = Engine> {
-    let names = Engine::ALL.iter().map(|engine| engine.name());
+    named(|_| true)
+}
+
+/// Those that run every program where they run any.
+fn whole_engine() -> impl TypedValueParser<Value = Engine> {
+    named(|engine| engine != Engine::Rbpf)
+}
+
+fn named(offered: impl Fn(Engine) -> bool) -> impl TypedValueParser<Value = Engine> {
+    let names = Engine::ALL.iter().filter(|&&engine| offered(engine)).map(|engine| engine.name());
     PossibleValuesParser::new(names).map(|name| name.parse().expect("one of the names"))
 }
 

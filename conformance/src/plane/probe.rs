@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::bpf::map::{MapId, MapSpec};
 use bpftwin_sim::bpf::program::{Function, Image, Program};
 use bpftwin_sim::net::{Config, Kernel, Room, TestRun};
@@ -23,6 +24,8 @@ const FUEL: u64 = 1 << 24;
 pub struct SimProber {
     release: Release,
     nr_cpus: u32,
+    /// What runs the programs.
+    pub engine: Engine,
     scene: Option<Scene>,
 }
 
@@ -43,7 +46,7 @@ const RENEW_AFTER: u32 = 64;
 impl SimProber {
     /// A simulator that speaks as this kernel.
     pub const fn new(release: Release, nr_cpus: u32) -> Self {
-        Self { release, nr_cpus, scene: None }
+        Self { release, nr_cpus, engine: Engine::Auto, scene: None }
     }
 
     /// Runs one probe. The error says what is wrong with it.
@@ -58,6 +61,7 @@ impl SimProber {
             _ => self.scene.insert(Scene::new(self.release, self.nr_cpus, probe, size)?),
         };
         scene.used += 1;
+        scene.kernel.machine.engine = self.engine;
         let mut slots = slots(&probe.slots)?;
         define(&mut slots, &probe.value_at, 0, scene.address)?;
         let image = Image {

@@ -79,20 +79,7 @@ fn chosen(machine: &Machine, prog: ProgId) -> Engine {
 /// Whether [`Engine::Auto`] runs `prog` as machine code. What has none for whatever reason is interpreted.
 pub(super) fn is_compiled(machine: &Machine, prog: ProgId) -> bool {
     let program = &machine.programs[prog.0 as usize];
-    let executed = machine.heat.get(prog.0 as usize).copied().unwrap_or_default();
-    executed >= HOT * program.code().len() as u64 && program.machine_code().is_ok()
-}
-
-/// Counts instructions of `prog` under [`Engine::Auto`].
-pub(super) fn warm(machine: &mut Machine, prog: ProgId, instructions: u64) {
-    if machine.engine != Engine::Auto {
-        return;
-    }
-    let index = prog.0 as usize;
-    if machine.heat.len() <= index {
-        machine.heat.resize(index + 1, 0);
-    }
-    machine.heat[index] = machine.heat[index].saturating_add(instructions);
+    program.executed() >= HOT * program.code().len() as u64 && program.machine_code().is_ok()
 }
 
 /// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
@@ -149,7 +136,7 @@ pub fn running(machine: &Machine) -> Option<ProgId> {
 fn counted(machine: &mut Machine, prog: ProgId, ran: Result<Ran, Box<Fault>>) -> Result<Ran, Box<Fault>> {
     if let Ok(ran) = &ran {
         machine.executed += ran.insns;
-        warm(machine, prog, ran.insns);
+        machine.programs[prog.0 as usize].count(ran.insns);
     }
     ran
 }

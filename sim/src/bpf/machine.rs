@@ -96,8 +96,6 @@ pub struct Machine {
     /// Instructions executed by runs that have ended without a fault, whichever engine it was.
     pub executed: u64,
     pub(super) run: super::interp::Run,
-    /// By program, instructions executed under [`Engine::Auto`]; see [`engine`](super::engine).
-    pub(super) heat: Vec<u64>,
     pub(super) lowered: BTreeMap<ProgId, Rc<super::rbpf::Lowered>>,
 }
 
@@ -119,7 +117,6 @@ impl Machine {
             engine: Engine::default(),
             executed: 0,
             run: super::interp::Run::default(),
-            heat: Vec::new(),
             lowered: BTreeMap::new(),
         }
     }

@@ -122,6 +122,16 @@ impl Program {
         self.machine_code.is_filled()
     }
 
+    /// Instructions executed by runs that began with it, and one pass over it for each tail call to it.
+    pub(super) fn executed(&self) -> u64 {
+        self.machine_code.executed()
+    }
+
+    /// Counts some.
+    pub(super) fn count(&self, instructions: u64) {
+        self.machine_code.count(instructions);
+    }
+
     /// The slot of the instruction at `index` of [`code`](Self::code).
     pub fn slot_of(&self, index: usize) -> u32 {
         self.code.slots[index]

@@ -20,7 +20,7 @@ use super::{Stop, Terminal};
 pub fn fuzz(terminal: &Terminal, fuzz: &Fuzz) -> Result<Exit, Stop> {
     match &fuzz.mode {
         FuzzMode::Packets { objects } => packets::packets(terminal, &fuzz.limits, objects),
-        FuzzMode::Programs { level } => programs::programs(terminal, &fuzz.limits, *level),
+        FuzzMode::Programs { level, engine } => programs::programs(terminal, &fuzz.limits, *level, *engine),
     }
 }
 

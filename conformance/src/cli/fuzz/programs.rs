@@ -7,6 +7,7 @@ use bpftwin_conformance::fuzz::programs::{differences, probe, shrink};
 use bpftwin_conformance::plane::Unavailable;
 use bpftwin_conformance::plane::probe::{KernelProber, SimProber};
 use bpftwin_conformance::probe::{Probe, ProbeSeen};
+use bpftwin_sim::bpf::{Engine, jit};
 use bpftwin_sim::uapi::Release;
 
 use super::{Course, Limits, Stop, Terminal, prober, unavailable};
@@ -37,11 +38,23 @@ impl Pair {
 }
 
 /// Random programs on both planes.
-pub fn programs(terminal: &Terminal, limits: &Limits, level: Option<Level>) -> Result<Exit, Stop> {
+pub fn programs(
+    terminal: &Terminal,
+    limits: &Limits,
+    level: Option<Level>,
+    engine: Engine,
+) -> Result<Exit, Stop> {
+    if engine == Engine::Jit {
+        jit::available().map_err(|why| Stop::unavailable(format!("engine jit is {why}")))?;
+    }
     let (kernel, release) = prober()?;
-    let sim = SimProber::new(release, kernel.begin().nr_cpus);
+    let mut sim = SimProber::new(release, kernel.begin().nr_cpus);
+    sim.engine = engine;
     let mut pair = Pair { sim, kernel };
-    let mode = level.map_or("programs".to_owned(), |level| format!("programs --level {}", level.name()));
+    let mut mode = level.map_or("programs".to_owned(), |level| format!("programs --level {}", level.name()));
+    if engine != Engine::default() {
+        mode = format!("{mode} --engine {engine}");
+    }
     let mut course = Course::begin(terminal, limits, &mode);
     let acquire = release > Release::V6_12;
     let mut next = limits.first;

@@ -54,6 +54,7 @@ fn begin<const TRACE: bool, const RBPF: bool>(
 }
 
 /// Where a function begins, in a frame that it has.
+#[derive(Clone, Copy)]
 pub(in crate::bpf) struct Entry {
     pub prog: ProgId,
     pub pc: usize,

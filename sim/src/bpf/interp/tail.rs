@@ -1,7 +1,6 @@
 //! `bpf_tail_call`.
 
 use super::burst::Regs;
-use crate::bpf::engine;
 use crate::bpf::fault::FaultKind;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::mem::CTX_BASE;
@@ -35,8 +34,8 @@ pub(in crate::bpf) fn target(machine: &mut Machine, regs: &Regs) -> Result<Optio
     }
     if let Some(target) = found {
         // How much of it will run is not known yet.
-        let length = machine.programs[target.0 as usize].code().len();
-        engine::warm(machine, target, length as u64);
+        let target = &machine.programs[target.0 as usize];
+        target.count(target.code().len() as u64);
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
 //! Machine code: as bytes, and where it can be executed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use memmap2::{Mmap, MmapMut};
@@ -62,28 +63,41 @@ impl Code {
     }
 }
 
-/// A program's place for its machine code, filled at the first use.
+/// A program's place for its machine code, filled at the first use, and for what says whether it is worth having.
 ///
 /// Two programs are equal whether compiled or not, and a copy begins without.
 #[derive(Default, Debug)]
-pub(in crate::bpf) struct Slot(OnceLock<Result<Arc<Code>, Unavailable>>);
+pub(in crate::bpf) struct Slot {
+    code: OnceLock<Result<Arc<Code>, Unavailable>>,
+    executed: AtomicU64,
+}
 
 impl Slot {
     pub(in crate::bpf) fn get(
         &self,
         compile: impl FnOnce() -> Result<Compiled, Unavailable>,
     ) -> Result<&Arc<Code>, &Unavailable> {
-        self.0.get_or_init(|| compile().and_then(Code::new).map(Arc::new)).as_ref()
+        self.code.get_or_init(|| compile().and_then(Code::new).map(Arc::new)).as_ref()
     }
 
     /// The place of a program that this machine has no machine code of.
     #[cfg(test)]
     pub(in crate::bpf) fn refused(why: &str) -> Self {
-        Self(OnceLock::from(Err(Unavailable(why.to_owned()))))
+        Self { code: OnceLock::from(Err(Unavailable(why.to_owned()))), ..Self::default() }
+    }
+
+    /// Instructions executed, as far as they have been [counted](Self::count).
+    pub(in crate::bpf) fn executed(&self) -> u64 {
+        self.executed.load(Ordering::Relaxed)
+    }
+
+    /// Not exact where threads share a program, which changes nothing but when it is compiled.
+    pub(in crate::bpf) fn count(&self, instructions: u64) {
+        self.executed.store(self.executed().saturating_add(instructions), Ordering::Relaxed);
     }
 
     pub(in crate::bpf) fn is_filled(&self) -> bool {
-        self.0.get().is_some()
+        self.code.get().is_some()
     }
 }
 

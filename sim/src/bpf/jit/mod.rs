@@ -40,9 +40,12 @@ impl Unavailable {
     }
 }
 
-/// Whether this machine has a compiling engine. To be asked before [`run`], which answers with a fault where it has not.
+/// Whether this machine has a compiling engine: a processor that it compiles for, and memory that can be made executable.
+///
+/// To be asked before [`run`], which answers with a fault where it has not.
 pub fn available() -> Result<(), Unavailable> {
-    emit::isa().map(|_| ())
+    emit::isa()?;
+    Code::new(Compiled { bytes: vec![0; 16], entries: Vec::new() }).map(|_| ())
 }
 
 /// Translates a program. Touches nothing else, so that a caller may compile many programs at once.
