@@ -42,7 +42,9 @@ pub fn layout(prog_type: ProgType) -> Option<Layout> {
         | ProgType::CgroupSkb
         | ProgType::LwtIn
         | ProgType::LwtOut
-        | ProgType::LwtXmit => table("__sk_buff", skb::SIZE, rows(skb::FIELDS)),
+        | ProgType::LwtXmit
+        | ProgType::LwtSeg6local
+        | ProgType::SkSkb => table("__sk_buff", skb::SIZE, rows(skb::FIELDS)),
         ProgType::Netfilter => table("nf_hook_state", nf::STATE_SIZE, HOOK_STATE.to_vec()),
         _ => {
             let context = given::context(prog_type)?;

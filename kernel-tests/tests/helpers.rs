@@ -90,6 +90,12 @@ fn other_skb_programs() {
 }
 
 #[test]
+fn headers_of_tunnels() {
+    check_all("encap", &Network::default(), generate::encap);
+    check_all("routed encap", &routes::network(), generate::encap);
+}
+
+#[test]
 fn fib() {
     check_all("fib", &routes::network(), routes::fib);
 }

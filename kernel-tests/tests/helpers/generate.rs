@@ -435,3 +435,52 @@ fn edge(r: &mut Random, len: u32) -> i64 {
         _ => r.of(&[0, 1, -1, 4, -4, 8, -8, 14, -14, 20, -20, -32, -36, 100, -100]),
     }
 }
+
+/// Headers in front of packets of lightweight tunnels. Never `BPF_LWT_ENCAP_SEG6`, which needs a route.
+pub fn encap(r: &mut Random) -> Trial {
+    let packet_kind = r.of(&Packet::ALL);
+    let len = length(r, packet_kind);
+    let prog_type = r.of(&[ProgType::LwtIn, ProgType::LwtXmit]);
+    let mut calls = Vec::new();
+    for _ in 0..=r.below(2) {
+        // What an IP or a segment routing header has first, the length that goes with it, and where.
+        let at = 64 * r.below(4) as u32;
+        let fill = |at, bytes: [u8; 4]| Call::Fill { at, value: u32::from_le_bytes(bytes) };
+        let (kind, size) = match r.below(4) {
+            0 | 1 => {
+                let version = r.of(&[0x45, 0x45, 0x46, 0x44, 0x40, 0x4f, 0x60, 0x60, 0x55]);
+                let protocol = r.of(&[17, 17, 4, 41, 47]);
+                calls.push(fill(at, [version, 0, 0, 60]));
+                calls.push(fill(at + 8, [64, if version == 0x60 { 1 } else { protocol }, 0, 0]));
+                calls.push(fill(at + 4, [0, 60, protocol, 64]));
+                (2, r.of(&[19, 20, 20, 24, 27, 28, 40, 47, 48, 56, 60, 256, 257]))
+            }
+            2 => (r.of(&[2, 3, -1]), r.of(&[20, 40])),
+            _ => {
+                let segments = r.of(&[1u8, 1, 2, 3]);
+                let tlv = r.chance(4);
+                let hdrlen = segments * 2 + u8::from(tlv);
+                let first = segments - 1 + u8::from(r.chance(6));
+                let flags = if r.chance(6) { 8 } else { 0 };
+                calls.push(fill(
+                    at,
+                    [59, hdrlen, if r.chance(8) { 3 } else { 4 }, r.of(&[first, first, 0, first + 1])],
+                ));
+                calls.push(fill(at + 4, [first, flags, 0, 0]));
+                calls.push(fill(at + 8 + u32::from(segments) * 16, [4, r.of(&[6, 6, 5, 7]), 0, 0]));
+                calls.push(fill(at + u32::from(segments) * 16 - 8, [0xfd, r.of(&[0, 0, 1, 2]), 0, 0]));
+                let len = (i64::from(hdrlen) + 1) * 8;
+                (1, len + if r.chance(8) { 8 } else { 0 })
+            }
+        };
+        calls.push(call("lwt_push_encap", vec![Ctx, Imm(kind), Buf(at), Imm(size)]));
+        calls.push(match prog_type {
+            ProgType::LwtXmit => call("skb_change_tail", vec![Ctx, Imm(offset(r, len)), Imm(0)]),
+            _ => call("skb_load_bytes", vec![Ctx, Imm(offset(r, len)), Buf(1024), Imm(40)]),
+        });
+        calls.push(call("get_hash_recalc", vec![Ctx]));
+    }
+    let ctx = if r.chance(3) { Vec::new() } else { skb_context(r) };
+    let flags = if r.chance(4) { 4 } else { 0 };
+    Trial { prog_type, packet: packet_kind, len, flags, repeat: r.of(&[1, 1, 2]), ctx, calls }
+}

@@ -4,21 +4,15 @@ use crate::bpf::mem::ObjectKind;
 use crate::bpf::{Access, Addr, Memory};
 use crate::net::linear::Linear;
 use crate::net::sk_msg::{LONGEST, Message};
-use crate::net::sock::{AF_INET, AF_INET6, TCP_CLOSE};
+use crate::net::sock::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_CLOSE, TCP_ESTABLISHED};
 use crate::uapi::ctx::given::{Context, Part};
 use crate::uapi::ctx::{bpf_sock, sk_reuseport, sock_ops, sockopt};
 use crate::uapi::{AttachType, ProgType};
 
-/// `SOCK_STREAM`.
-const SOCK_STREAM: u32 = 1;
 /// `SOCK_DGRAM`.
 const SOCK_DGRAM: u32 = 2;
-/// `IPPROTO_TCP`.
-const IPPROTO_TCP: u32 = 6;
 /// `IPPROTO_UDP`.
 const IPPROTO_UDP: u32 = 17;
-/// `TCP_ESTABLISHED`.
-const TCP_ESTABLISHED: u32 = 1;
 /// `MAX_TCP_OPTION_SPACE`.
 const MAX_TCP_OPTION_SPACE: u32 = 40;
 /// `sizeof(struct tcphdr)`.

@@ -9,6 +9,7 @@
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
 //! | [`kfunc`] | the table of kernel functions, one file per family |
+//! | [`seg6`] | segment routing headers |
 //! | [`conntrack`] | the connections that programs make and find |
 //! | [`held`], [`dynptr`] | what a running program has to give back, and its dynptrs |
 //! | `timer` | timers inside map values, and moving the clock |
@@ -32,6 +33,7 @@ pub mod network;
 pub mod nf;
 mod run;
 mod saddr;
+pub mod seg6;
 pub mod sk_lookup;
 pub mod sk_msg;
 pub mod skb;

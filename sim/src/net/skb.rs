@@ -2,6 +2,7 @@
 
 use crate::bpf::Memory;
 use crate::net::linear::Linear;
+use crate::net::seg6::SrhState;
 use crate::net::sock::Sock;
 use crate::net::tunnel::TunnelInfo;
 use crate::uapi::ctx::skb::CB_LEN;
@@ -57,9 +58,11 @@ pub mod gso_type {
     pub const DODGY: u32 = 1 << 1;
     pub const TCPV6: u32 = 1 << 4;
     pub const GRE: u32 = 1 << 6;
+    pub const GRE_CSUM: u32 = 1 << 7;
     pub const IPXIP4: u32 = 1 << 8;
     pub const IPXIP6: u32 = 1 << 9;
     pub const UDP_TUNNEL: u32 = 1 << 10;
+    pub const UDP_TUNNEL_CSUM: u32 = 1 << 11;
     pub const UDP_L4: u32 = 1 << 17;
 }
 
@@ -183,6 +186,8 @@ pub struct SkBuff {
     pub sk: Option<Sock>,
     /// `skb_dst`.
     pub dst: Dst,
+    /// What lwt_seg6local programs know of the segment routing header.
+    pub srh: Option<SrhState>,
     /// `tc_at_ingress`.
     pub at_ingress: bool,
     /// Whether `data_end` and `data_meta` were computed; a program sees 0 where not.
@@ -234,6 +239,7 @@ impl SkBuff {
             gso_type: 0,
             sk: None,
             dst: Dst::None,
+            srh: None,
             at_ingress: false,
             has_data_pointers: false,
         }

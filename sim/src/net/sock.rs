@@ -8,6 +8,12 @@ use crate::uapi::ctx::bpf_sock;
 pub const AF_INET: u16 = 2;
 /// `AF_INET6`.
 pub const AF_INET6: u16 = 10;
+/// `SOCK_STREAM`.
+pub const SOCK_STREAM: u32 = 1;
+/// `IPPROTO_TCP`.
+pub const IPPROTO_TCP: u32 = 6;
+/// `TCP_ESTABLISHED`.
+pub const TCP_ESTABLISHED: u32 = 1;
 /// `TCP_CLOSE`: a socket that is in no connection.
 pub const TCP_CLOSE: u32 = 7;
 
@@ -26,6 +32,10 @@ pub struct Sock {
     pub saddr6: [u32; 4],
     /// `sk_v6_daddr`, likewise.
     pub daddr6: [u32; 4],
+    /// `skc_dport`, network byte order in memory.
+    pub remote_port: u16,
+    /// `skc_num`, a number.
+    pub local_port: u16,
     /// `sock_gen_cookie`.
     pub cookie: u64,
 }
@@ -47,6 +57,8 @@ impl Sock {
             daddr4: if v4 { word(dst, 0) } else { 0 },
             saddr6: if v6 { words(src) } else { [0; 4] },
             daddr6: if v6 { words(dst) } else { [0; 4] },
+            remote_port: 0,
+            local_port: 0,
             cookie: 0,
         };
         let out = mem.raw_mut(guest, bpf_sock::SIZE as usize);
@@ -62,5 +74,17 @@ impl Sock {
         put(bpf_sock::STATE, TCP_CLOSE);
         put(bpf_sock::RX_QUEUE_MAPPING, u32::MAX);
         Some(sock)
+    }
+
+    /// Makes it a TCP socket in a connection, with its ports.
+    pub fn establish(&self, mem: &mut Memory) {
+        let out = mem.raw_mut(self.guest, bpf_sock::SIZE as usize);
+        let mut put =
+            |offset: usize, value: u32| out[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+        put(bpf_sock::TYPE, SOCK_STREAM);
+        put(bpf_sock::PROTOCOL, IPPROTO_TCP);
+        put(bpf_sock::STATE, TCP_ESTABLISHED);
+        put(bpf_sock::SRC_PORT, self.local_port.into());
+        put(bpf_sock::DST_PORT, self.remote_port.into());
     }
 }

@@ -47,8 +47,10 @@ pub fn load(skb: &SkBuff, prog_type: ProgType, offset: u32, size: u32) -> Result
         SkbField::LocalIp4 => u64::from(sk.map_or(0, |sk| sk.saddr4)),
         SkbField::RemoteIp6 => return Ok(u64::from(sk.map_or(0, |sk| sk.daddr6[inside as usize / 4]))),
         SkbField::LocalIp6 => return Ok(u64::from(sk.map_or(0, |sk| sk.saddr6[inside as usize / 4]))),
-        // A test run's socket has no ports, its packet no NAPI instance; flow keys are for flow dissectors alone.
-        SkbField::RemotePort | SkbField::LocalPort | SkbField::NapiId | SkbField::FlowKeys => 0,
+        SkbField::RemotePort => u64::from(sk.map_or(0, |sk| sk.remote_port)) << 16,
+        SkbField::LocalPort => u64::from(sk.map_or(0, |sk| sk.local_port)),
+        // A packet here has no NAPI instance; flow keys are for flow dissectors alone.
+        SkbField::NapiId | SkbField::FlowKeys => 0,
     };
     Ok(narrow(value, inside, size))
 }

@@ -4,14 +4,17 @@ use super::skb_geometry::{IPHDR, IPV6HDR};
 use super::{Arg, Call, Helper, Ret, TC};
 use crate::bpf::Memory;
 use crate::net::skb::{ETH_HLEN, SKB_MAX_ALLOC, SkBuff, eth_p, gso_type};
+use crate::uapi::ProgType::SkSkb;
 use crate::uapi::helper::id;
-use crate::uapi::{Errno, Release};
+use crate::uapi::{Errno, ProgTypes, Release};
 
-/// The family's row.
+/// The family's rows.
 #[rustfmt::skip]
 pub const ROWS: &[Helper] = &[
     Helper::new(id::skb_adjust_room, TC, &[Arg::Ctx, Arg::Any, Arg::Any, Arg::Any], adjust_room,
         "net/core/filter.c: bpf_skb_adjust_room").moving(),
+    Helper::new(id::skb_adjust_room, ProgTypes::of(&[SkSkb]), &[Arg::Ctx, Arg::Any, Arg::Any, Arg::Any], stream_room,
+        "net/core/filter.c: sk_skb_adjust_room").moving(),
 ];
 
 const BPF_ADJ_ROOM_NET: u32 = 0;
@@ -80,6 +83,29 @@ fn adjust_room(call: &mut Call<'_, '_>) -> Ret {
     }
     if flags & NO_CSUM_RESET == 0 {
         skb.reset_checksum_unnecessary();
+    }
+    Ok(0)
+}
+
+/// In front of a stream's bytes, whatever their protocol.
+fn stream_room(call: &mut Call<'_, '_>) -> Ret {
+    let (diff, mode, flags) = (call.args[1] as i32, call.args[2] as u32, call.args[3]);
+    let (skb, mem) = call.skb();
+    let len = diff.unsigned_abs();
+    if flags != 0 || mode != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len > 0xfff {
+        return Err(Errno::EFAULT.into());
+    }
+    if diff >= 0 {
+        skb.push(mem, len);
+        skb.linear.bytes_mut(mem)[..len as usize].fill(0);
+    } else {
+        if !skb.may_pull(mem, len) {
+            return Err(Errno::ENOMEM.into());
+        }
+        skb.pull(len);
     }
     Ok(0)
 }

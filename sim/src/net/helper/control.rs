@@ -34,6 +34,8 @@ const LOCKING: ProgTypes = ProgTypes::of(&[
     ProgType::LwtIn,
     ProgType::LwtOut,
     ProgType::LwtXmit,
+    ProgType::LwtSeg6local,
+    ProgType::SkSkb,
 ])
 .or(PLAIN)
 .or(GIVEN);

@@ -16,6 +16,7 @@ mod fib;
 mod format;
 mod gpl;
 mod hash;
+mod lwt;
 mod map;
 mod mtu;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod program_tests;
 mod record;
 mod redirect;
 mod refused;
+mod seg6;
 mod sk_msg;
 mod skb_bytes;
 mod skb_geometry;
@@ -46,8 +48,8 @@ pub use refused::reason;
 use crate::bpf::FaultKind;
 use crate::uapi::ProgType::{
     CgroupDevice, CgroupSkb, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, FlowDissector, LwtIn,
-    LwtOut, LwtXmit, Netfilter, SchedAct, SchedCls, SkLookup, SkMsg, SkReuseport, SockOps, SocketFilter,
-    Syscall, Xdp,
+    LwtOut, LwtSeg6local, LwtXmit, Netfilter, SchedAct, SchedCls, SkLookup, SkMsg, SkReuseport, SkSkb,
+    SockOps, SocketFilter, Syscall, Xdp,
 };
 use crate::uapi::{Errno, MapType, ProgType, ProgTypes, helper as uapi};
 
@@ -163,8 +165,8 @@ impl Helper {
 
 /// sched_cls and sched_act.
 pub const TC: ProgTypes = ProgTypes::of(&[SchedCls, SchedAct]);
-/// The three lightweight tunnel hooks.
-pub const LWT: ProgTypes = ProgTypes::of(&[LwtIn, LwtOut, LwtXmit]);
+/// The lightweight tunnel hooks.
+pub const LWT: ProgTypes = ProgTypes::of(&[LwtIn, LwtOut, LwtXmit, LwtSeg6local]);
 /// Program types whose context is the kernel's memory, or the caller's.
 pub const PLAIN: ProgTypes = ProgTypes::of(&[Netfilter, Syscall]);
 /// Program types whose context the caller gives.
@@ -182,7 +184,7 @@ pub const GIVEN: ProgTypes = ProgTypes::of(&[
 const CGROUP_CURRENT: ProgTypes =
     ProgTypes::of(&[CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, CgroupDevice]);
 /// Every program type modelled, which is who may call what `bpf_base_func_proto` gives.
-pub const BASE: ProgTypes = ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector])
+pub const BASE: ProgTypes = ProgTypes::of(&[CgroupSkb, SocketFilter, Xdp, SkLookup, FlowDissector, SkSkb])
     .or(TC)
     .or(LWT)
     .or(PLAIN)
@@ -198,10 +200,12 @@ const FAMILIES: &[&[Helper]] = &[
     current::ROWS,
     fib::ROWS,
     hash::ROWS,
+    lwt::ROWS,
     map::ROWS,
     mtu::ROWS,
     record::ROWS,
     redirect::ROWS,
+    seg6::ROWS,
     skb_bytes::ROWS,
     skb_geometry::ROWS,
     skb_meta::ROWS,

@@ -7,7 +7,9 @@ use crate::uapi::helper::id;
 use crate::uapi::{Errno, MapType, ProgType, ProgTypes};
 
 const PERF: ProgTypes =
-    ProgTypes::of(&[ProgType::CgroupSkb, ProgType::SocketFilter, ProgType::Xdp]).or(TC).or(LWT);
+    ProgTypes::of(&[ProgType::CgroupSkb, ProgType::SocketFilter, ProgType::SkSkb, ProgType::Xdp])
+        .or(TC)
+        .or(LWT);
 const RINGBUF: Arg = Arg::Map(&[MapType::Ringbuf]);
 
 /// `BPF_RB_NO_WAKEUP`.

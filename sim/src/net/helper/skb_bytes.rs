@@ -4,13 +4,15 @@ use super::{Arg, Call, Helper, LWT, Ret, TC};
 use crate::bpf::Memory;
 use crate::net::csum;
 use crate::net::skb::{IpSummed, SkBuff};
-use crate::uapi::ProgType::{CgroupSkb, FlowDissector, LwtXmit, SocketFilter};
+use crate::uapi::ProgType::{CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SkSkb, SocketFilter};
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes};
 
-const LOADERS: ProgTypes = TC.or(LWT).or(READERS);
+const LOADERS: ProgTypes = TC.or(LWT).or(READERS).or(ProgTypes::of(&[SkSkb]));
 const READERS: ProgTypes = ProgTypes::of(&[CgroupSkb, SocketFilter]);
-const STORERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit]));
+const STORERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit, SkSkb]));
+/// lwt_seg6local programs may not: the kernel would lose the segment routing header.
+const PULLERS: ProgTypes = TC.or(ProgTypes::of(&[LwtIn, LwtOut, LwtXmit, SkSkb]));
 
 /// The family's rows.
 #[rustfmt::skip]
@@ -23,8 +25,8 @@ pub const ROWS: &[Helper] = &[
         load_bytes_relative, "net/core/filter.c: bpf_skb_load_bytes_relative"),
     Helper::new(id::skb_store_bytes, STORERS, &[Arg::Ctx, Arg::Any, Arg::Mem, Arg::Size, Arg::Any], store_bytes,
         "net/core/filter.c: bpf_skb_store_bytes").moving(),
-    Helper::new(id::skb_pull_data, TC.or(LWT), &[Arg::Ctx, Arg::Any], pull_data,
-        "net/core/filter.c: bpf_skb_pull_data").moving(),
+    Helper::new(id::skb_pull_data, PULLERS, &[Arg::Ctx, Arg::Any], pull_data,
+        "net/core/filter.c: bpf_skb_pull_data, sk_skb_pull_data").moving(),
 ];
 
 const BPF_F_RECOMPUTE_CSUM: u64 = 1 << 0;
@@ -140,14 +142,14 @@ impl SkBuff {
     }
 
     /// `__skb_postpush_rcsum`, after `len` bytes at `at` were written, which are summed as at `offset`.
-    pub(super) fn postpush_rcsum(&mut self, mem: &Memory, at: u32, len: u32, offset: u32) {
+    pub(in crate::net) fn postpush_rcsum(&mut self, mem: &Memory, at: u32, len: u32, offset: u32) {
         if self.ip_summed == IpSummed::Complete {
             self.csum = csum::block_add(self.csum, self.sum(mem, at, len), offset);
         }
     }
 
     /// `skb_postpull_rcsum`, of bytes that were taken away.
-    pub(super) fn postpull_rcsum(&mut self, gone: &[u8]) {
+    pub(in crate::net) fn postpull_rcsum(&mut self, gone: &[u8]) {
         if self.ip_summed == IpSummed::Complete {
             self.csum = csum::partial(gone, self.csum.wrapping_neg()).wrapping_neg();
         } else {

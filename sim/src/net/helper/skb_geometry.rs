@@ -3,11 +3,11 @@
 use super::{Arg, Call, Helper, Ret, TC};
 use crate::bpf::Memory;
 use crate::net::skb::{Dst, HEADER_UNSET, IpSummed, SKB_MAX_ALLOC, SkBuff, eth_p, gso_type};
-use crate::uapi::ProgType::LwtXmit;
+use crate::uapi::ProgType::{LwtXmit, SkSkb};
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes, Release};
 
-const SIZERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit]));
+const SIZERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit, SkSkb]));
 
 /// The family's rows. `bpf_skb_adjust_room` has its own file.
 #[rustfmt::skip]

@@ -1,13 +1,13 @@
 //! Sockets: the one of the packet, and looking others up. In the namespace of a test run there are none to find.
 
 use super::{Arg, Call, Helper, Ret, TC};
-use crate::uapi::ProgType::{CgroupSkb, SkLookup, SocketFilter, Xdp};
+use crate::uapi::ProgType::{CgroupSkb, SkLookup, SkSkb, SocketFilter, Xdp};
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes};
 
 const WITH_CGROUP: ProgTypes = TC.or(ProgTypes::of(&[CgroupSkb]));
-const COOKIE: ProgTypes = WITH_CGROUP.or(ProgTypes::of(&[SocketFilter]));
-const LOOKUP: ProgTypes = WITH_CGROUP.or(ProgTypes::of(&[Xdp]));
+const COOKIE: ProgTypes = WITH_CGROUP.or(ProgTypes::of(&[SocketFilter, SkSkb]));
+const LOOKUP: ProgTypes = WITH_CGROUP.or(ProgTypes::of(&[Xdp, SkSkb]));
 
 /// The family's rows.
 #[rustfmt::skip]

@@ -1,7 +1,8 @@
 //! Programs BPF_PROG_TEST_RUN does not know (it answers `ENOTSUPP`), run over a context the caller gives: cgroup/sock,
-//! sock_addr, sockopt, sysctl and device, sock_ops, sk_msg, sk_reuseport. No kernel says what comes of such a run; each
+//! sock_addr, sockopt, sysctl and device, sock_ops, sk_msg, sk_reuseport, sk_skb, lwt_seg6local. No kernel says what comes of such a run; each
 //! access, each helper and the range of the return value are the kernel's all the same.
 
+use super::given_skb::runs_given_skb;
 use super::{Stop, TestRunOut};
 use crate::bpf::fault::Fault;
 use crate::bpf::machine::ProgId;
@@ -25,7 +26,7 @@ pub struct GivenRun<'a> {
 
 /// Whether programs of this type run over a context the caller gives.
 pub const fn runs_given(prog_type: ProgType) -> bool {
-    context(prog_type).is_some()
+    runs_given_skb(prog_type) || context(prog_type).is_some()
 }
 
 impl Kernel {
@@ -39,6 +40,11 @@ impl Kernel {
     ) -> Result<Result<TestRunOut, String>, Box<Fault>> {
         let image = self.machine.programs[prog.0 as usize].image();
         let types = (image.prog_type, image.attach_type);
+        if runs_given_skb(types.0) {
+            let done = self.run_given_skb(prog, run);
+            self.env.clock_ns += Env::RUN_NS;
+            return done;
+        }
         let Some(context) = context(types.0) else {
             return Ok(Err(format!("a {} is not run over a context that is given", types.0)));
         };

@@ -3,6 +3,7 @@
 
 mod flow_dissector;
 mod given;
+mod given_skb;
 mod nf;
 mod sk_lookup;
 mod skb;

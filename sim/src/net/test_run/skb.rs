@@ -11,6 +11,7 @@ use crate::net::csum;
 use crate::net::kernel::Kernel;
 use crate::net::network::{Device, LOOPBACK};
 use crate::net::run::Packet;
+use crate::net::seg6;
 use crate::net::skb::{Dst, ETH_HLEN, IpSummed, SHARED_INFO, SKB_PAD, SkBuff, eth_p, pkt_type};
 use crate::net::sock::{AF_INET, AF_INET6, Sock};
 use crate::uapi::ctx::skb::{CB_LEN, FIELDS, SIZE, SkbField};
@@ -37,7 +38,7 @@ const IN: [SkbField; 10] = [
     SkbField::Hwtstamp,
 ];
 
-const fn offset(field: SkbField) -> usize {
+pub(super) const fn offset(field: SkbField) -> usize {
     let mut index = 0;
     while index < FIELDS.len() {
         if FIELDS[index].key as u32 == field as u32 {
@@ -107,6 +108,12 @@ impl Kernel {
         }
         if prog_type == ProgType::LwtXmit {
             skb.dst = Dst::Null;
+        }
+        if prog_type == ProgType::LwtSeg6local {
+            skb.dst = Dst::Null;
+            skb.reset_mac_len();
+            skb.transport_header = skb.network_header as u16 + seg6::IPV6HDR as u16;
+            seg6::advance(&mut skb, &mut self.machine.mem).ok_or(Errno::EINVAL)?;
         }
         let (retval, packet) = self.run_repeatedly(prog, Packet::Skb(Box::new(skb)), test.repeat)?;
         let Packet::Skb(mut skb) = packet else { unreachable!("a packet stays what it is") };
