@@ -5,7 +5,9 @@
 //! over bpf(2) on which the tests put single questions to the kernel.
 
 mod elements;
+pub mod external;
 pub mod failure;
+mod log;
 pub mod network;
 mod object;
 mod observable;
@@ -14,3 +16,4 @@ pub mod privilege;
 pub mod probe;
 mod records;
 pub mod sys;
+pub mod view;

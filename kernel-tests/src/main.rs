@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bpftwin_conformance::case::Case;
 use bpftwin_conformance::observation::Event;
+use bpftwin_kernel_tests::external;
 use bpftwin_kernel_tests::failure::Failure;
 use bpftwin_kernel_tests::plane::Plane;
 use bpftwin_kernel_tests::privilege;
@@ -13,7 +14,7 @@ use bpftwin_kernel_tests::probe::Prober;
 const HELP: &str = "\
 Runs BPF programs on this machine's kernel with BPF_PROG_TEST_RUN.
 
-Usage: bpftwin-kernel [--probe | --check | --help | --version]
+Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --help | --version]
 
 Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
 begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what normally speaks to it.
@@ -21,6 +22,8 @@ begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what
   --probe    read probes instead of cases, one a line, and answer each with one line, after a line of begin; `bpftwin
              fuzz` speaks so
   --check    say whether this machine can be asked, and stop
+  --objects  load object files as the simulator does and as libbpf does, and print which load and why others do not;
+             programs of types that are not simulated are left out
   --help     this text
   --version  the version
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         [] => answer_all(),
         ["--probe"] => answer_probes(),
         ["--check"] => check(),
+        ["--objects", _, ..] => try_objects(&arguments[1..]),
         ["--help" | "-h"] => write_out(HELP),
         ["--version" | "-V"] => write_out(concat!("bpftwin-kernel ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => Err(Failure::Case(format!("cannot do {arguments:?}; see --help"))),
@@ -67,6 +71,11 @@ fn check() -> Result<(), Failure> {
     let plane = Plane::new()?;
     let line = serde_json::to_string(&Event::Begin(plane.begin().clone())).map_err(broken_output)?;
     write_out(&(line + "\n"))
+}
+
+fn try_objects(files: &[String]) -> Result<(), Failure> {
+    privilege::check()?;
+    write_out(&external::table(files)?)
 }
 
 fn answer_probes() -> Result<(), Failure> {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
 
 use bpftwin_conformance::case::{ObjectImage, Typed};
 use bpftwin_conformance::observation::Decline;
-use libbpf_rs::{ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print};
+use libbpf_rs::{ObjectBuilder, OpenObject, ProgramType};
 use libbpf_sys::BPF_F_MMAPABLE;
 
 use crate::failure::{Failure, Stop};
+use crate::log;
 use crate::observable::make_observable;
 use crate::sys::{Map, Prog, unpin};
 
@@ -43,20 +43,6 @@ enum Maps {
 /// libbpf's own name for the object; it prefixes the names of data maps, so it must have no dot.
 const OBJECT_NAME: &str = "case";
 
-/// What libbpf said since [`begin_log`].
-static LOG: Mutex<String> = Mutex::new(String::new());
-
-fn begin_log() {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    set_print(Some((PrintLevel::Info, |_, text| {
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
-    })));
-}
-
-fn take_log() -> String {
-    std::mem::take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
 impl Object {
     /// Opens, changes and loads `image`. Declines what libbpf or the verifier refuses, with their log.
     pub fn load(image: &ObjectImage) -> Result<Self, Stop> {
@@ -68,9 +54,9 @@ impl Object {
     }
 
     fn load_with(image: &ObjectImage, how: Maps) -> Result<Self, Stop> {
-        begin_log();
+        log::begin();
         let refused = |what: &str, error: libbpf_rs::Error| {
-            let log = take_log();
+            let log = log::take();
             let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
             Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
         };

@@ -7,6 +7,7 @@
 
 pub mod attr;
 mod ids;
+mod libbpf;
 mod map;
 mod mapping;
 mod netlink;
@@ -17,6 +18,7 @@ mod ring;
 mod socket;
 
 pub use ids::{Kind, ids};
+pub use libbpf::{LibbpfMap, LibbpfProgram, Opened};
 pub use map::{Elements, Map, MapCreate};
 pub use netlink::{Netlink, NetlinkError, attributes};
 pub use object::{inner_map, unpin};

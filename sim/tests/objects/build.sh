@@ -37,3 +37,6 @@ compile kfuncs.bpf.c kfuncs.o
 compile core.bpf.c core.o
 compile core_kernel.c core_kernel.o
 compile core_abi.bpf.c core_abi.o
+compile tagged.bpf.c tagged.o
+compile legacy.bpf.c legacy_short.o -DSHORT
+compile legacy.bpf.c legacy_long.o

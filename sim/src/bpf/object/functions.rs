@@ -37,6 +37,8 @@ pub(super) struct Functions {
     places: Vec<(usize, u32)>,
     /// Whether each is static.
     local: Vec<bool>,
+    /// Other names of each, in the order of the symbols.
+    aliases: Vec<Vec<String>>,
 }
 
 /// What a relocation may refer to besides functions.
@@ -77,21 +79,27 @@ pub(super) fn collect(elf: &Elf<'_>) -> Result<Functions, ObjectErrorKind> {
         found.push((index, slot(symbol.value)?, slot(end)?, symbol));
     }
     found.sort_by_key(|&(section, start, ..)| (section, start));
-    for pair in found.windows(2) {
-        let [(section, _, end, first), (next_section, start, _, second)] = pair else {
-            unreachable!("windows of two")
-        };
-        if section == next_section && start < end {
-            return Err(ObjectErrorKind::Function {
-                section: elf.sections[*section].name.to_owned(),
-                function: second.name.to_owned(),
-                what: format!(
-                    "shares instructions with \"{}\"; aliases are not supported, as in libbpf",
-                    first.name
-                ),
-            });
+    let mut aliases: Vec<Vec<String>> = Vec::new();
+    let mut first: Vec<(usize, u32, u32, &Symbol<'_>)> = Vec::with_capacity(found.len());
+    for (section, start, end, symbol) in found {
+        match first.last() {
+            Some(&(same, from, to, _)) if (same, from, to) == (section, start, end) => {
+                aliases.last_mut().expect("as many as functions").push(symbol.name.to_owned());
+            }
+            Some(&(same, _, to, other)) if same == section && start < to => {
+                return Err(ObjectErrorKind::Function {
+                    section: elf.sections[section].name.to_owned(),
+                    function: symbol.name.to_owned(),
+                    what: format!("shares some instructions with \"{}\", and not all", other.name),
+                });
+            }
+            _ => {
+                first.push((section, start, end, symbol));
+                aliases.push(Vec::new());
+            }
         }
     }
+    let found = first;
     let mut names: BTreeMap<usize, Arc<str>> = BTreeMap::new();
     let list = found.iter().map(|&(section, start, end, symbol)| {
         let bytes = &elf.sections[section].data[start as usize * 8..end as usize * 8];
@@ -111,13 +119,19 @@ pub(super) fn collect(elf: &Elf<'_>) -> Result<Functions, ObjectErrorKind> {
     });
     let list = list.collect();
     let places = found.iter().map(|&(section, start, ..)| (section, start)).collect();
-    Ok(Functions { list, places, local: found.iter().map(|(.., symbol)| symbol.local).collect() })
+    let local = found.iter().map(|(.., symbol)| symbol.local).collect();
+    Ok(Functions { list, places, local, aliases })
 }
 
 impl Functions {
     /// The section number and first slot of function `id`.
     pub fn place(&self, id: FunctionId) -> (usize, u32) {
         self.places[id.0]
+    }
+
+    /// Every name of function `id`: symbols may be aliases of each other.
+    pub fn names(&self, id: FunctionId) -> impl Iterator<Item = &str> {
+        std::iter::once(self.list[id.0].name.as_str()).chain(self.aliases[id.0].iter().map(String::as_str))
     }
 
     /// Whether function `id` is static.

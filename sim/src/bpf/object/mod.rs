@@ -16,6 +16,7 @@ mod parse;
 mod section_name;
 mod spec;
 mod special;
+mod struct_ops;
 mod tails;
 
 use std::fmt;
@@ -40,7 +41,7 @@ pub struct Object {
     pub license: String,
     /// The contents of the `version` section, `KERNEL_VERSION(a, b, c)`.
     pub version: Option<u32>,
-    /// Maps in libbpf's order: those of `.maps`, then the data sections, then `.kconfig`.
+    /// Maps in libbpf's order: those of `.maps`, then the data sections, then `.kconfig`, then struct_ops.
     pub maps: Vec<ObjectMap>,
     /// Entry points, ordered by section and place in it.
     pub programs: Vec<ProgramSpec>,

@@ -7,7 +7,7 @@ use super::externs::{self, Externs};
 use super::functions::{self, Functions, Targets};
 use super::{
     FunctionId, Object, ObjectError, ObjectErrorKind, ObjectMap, ProgramSpec, SectionName, data, legacy,
-    maps, tails,
+    maps, struct_ops, tails,
 };
 use crate::bpf::btf::Btf;
 use crate::bpf::btf::ext::Ext;
@@ -68,6 +68,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectErrorKind> {
     let mut all: Vec<ObjectMap> = user_maps.into_iter().map(|m| m.map).collect();
     all.extend(data_maps);
     all.extend(kconfig_map(name, types, &externs));
+    all.extend(struct_ops::struct_ops_maps(&elf, types)?);
     let (mut tails, mut notes) = (Vec::new(), notes(&elf, &by_section));
     for (program, ..) in &programs {
         tails::of_tags(functions.tags(program.function), program, &all, &mut tails, &mut notes);
@@ -105,36 +106,36 @@ fn types(elf: &Elf<'_>) -> Result<(Option<Btf>, Ext), ObjectErrorKind> {
     Ok((Some(btf), ext))
 }
 
-/// Entry points: every function outside `.text` (`prog_is_subprog`, libbpf.c), each with its section number and byte
-/// offset there. The only function of an object is one in `.text` too. Static functions outside `.text`, which libbpf
-/// refuses and ebpf-go takes, are entry points unless another function uses them.
+/// Entry points: every function outside `.text` (`prog_is_subprog`, libbpf.c since 1.6), each with its section number and
+/// byte offset there. Static functions outside `.text`, which libbpf refuses and ebpf-go takes, are entry points unless
+/// another function uses them.
 fn programs(functions: &Functions, text: Option<usize>, elf: &Elf<'_>) -> Vec<(ProgramSpec, usize, u64)> {
     let mut programs = Vec::new();
     let used = functions.used_static();
-    let alone = functions.list.len() == 1;
     for (i, function) in functions.list.iter().enumerate() {
         let id = FunctionId(i);
         let (section, slot) = functions.place(id);
         let tagged = || function.tags.iter().any(|tag| tag.starts_with(tails::TAIL));
-        let static_entry = || Some(section) != text && (!used.contains(&id) || tagged());
-        let entry = if functions.is_local(id) { static_entry() } else { Some(section) != text || alone };
-        if !entry {
+        let entry = !functions.is_local(id) || !used.contains(&id) || tagged();
+        if Some(section) == text || !entry {
             continue;
         }
         let full = elf.sections[section].name;
         let name = full.strip_prefix('?').unwrap_or(full);
         let known = SectionName::parse(name).or_else(|| SectionName::by_prefix(name));
-        let program = ProgramSpec {
-            name: function.name.clone(),
-            section: name.to_owned(),
-            autoload: name == full,
-            prog_type: known.map_or(ProgType::Unspec, |k| k.prog_type),
-            attach_type: known.and_then(|k| k.attach_type),
-            sleepable: known.is_some_and(|k| k.sleepable),
-            xdp_frags: known.is_some_and(|k| k.xdp_frags),
-            function: id,
-        };
-        programs.push((program, section, u64::from(slot) * 8));
+        for name_of in functions.names(id) {
+            let program = ProgramSpec {
+                name: name_of.to_owned(),
+                section: name.to_owned(),
+                autoload: name == full,
+                prog_type: known.map_or(ProgType::Unspec, |k| k.prog_type),
+                attach_type: known.and_then(|k| k.attach_type),
+                sleepable: known.is_some_and(|k| k.sleepable),
+                xdp_frags: known.is_some_and(|k| k.xdp_frags),
+                function: id,
+            };
+            programs.push((program, section, u64::from(slot) * 8));
+        }
     }
     programs
 }
@@ -167,9 +168,5 @@ fn notes(elf: &Elf<'_>, data: &BTreeMap<usize, usize>) -> Vec<String> {
             elf.sections[target].name
         )
     });
-    let struct_ops =
-        elf.sections.iter().filter(|s| s.kind == SectionKind::Data && s.name.contains(".struct_ops"));
-    let struct_ops =
-        struct_ops.map(|s| format!("section \"{}\" defines struct_ops maps, which are left out", s.name));
-    pointers.chain(struct_ops).collect()
+    pointers.collect()
 }
