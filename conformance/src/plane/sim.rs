@@ -294,7 +294,7 @@ impl<'a> Simulation<'a> {
             if run.flags != 0 {
                 return Err(format!("a {prog_type} has no test run, so that there are no flags of one"));
             }
-            let given = GivenRun { ctx, data, repeat: run.repeat };
+            let given = GivenRun { ctx, data, repeat: run.repeat, ..GivenRun::default() };
             return Ok(match self.kernel.run_given(prog, &given) {
                 Ok(out) => {
                     let out = out?;

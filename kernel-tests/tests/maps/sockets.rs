@@ -47,7 +47,7 @@ fn udp(socket: Socket, hashed: bool, state: u32) -> Pair {
 }
 
 /// The loopback of this thread's namespace comes up.
-fn loopback_up() {
+pub fn loopback_up() {
     const RTM_NEWLINK: u16 = 16;
     let up = [0, 1, 1, 1].map(u32::to_ne_bytes).concat();
     Netlink::open().expect("a socket").request(RTM_NEWLINK, 0, &up).expect("CAP_NET_ADMIN");

@@ -3,6 +3,7 @@
 use crate::net::conntrack::Conntrack;
 use crate::net::fib::Fib;
 use crate::net::network::{Device, Network};
+use crate::net::sockets::Sockets;
 use crate::net::timer::Timers;
 
 /// The state of one kernel outside its [`Machine`](crate::bpf::Machine).
@@ -18,6 +19,8 @@ pub struct Env {
     pub timers: Timers,
     /// Socket cookies handed out.
     pub cookies: u64,
+    /// Sockets that belong to no packet.
+    pub sockets: Sockets,
     /// Every device, the loopback first.
     pub devices: Vec<Device>,
     /// Routes and neighbours.
@@ -42,6 +45,7 @@ impl Env {
             trace_pipe: Vec::new(),
             timers: Timers::default(),
             cookies: 0,
+            sockets: Sockets::default(),
             conntrack: Conntrack::default(),
             fib: Fib::new(network, &devices),
             devices,

@@ -41,6 +41,10 @@ pub struct Given {
     pub sk: Option<Addr>,
     /// `sock_gen_cookie`.
     pub cookie: u64,
+    /// `reuse_kern.reuseport_id`: the group of the sk_reuseport program; 0: one that no other socket is in.
+    pub reuseport_id: u32,
+    /// The cookie of the socket that it selected.
+    pub selected: Option<u64>,
     /// `bpf_cg_run_ctx.retval`: what the system call will answer.
     retval: i32,
 }
@@ -65,6 +69,8 @@ impl Given {
             option_room: 0,
             sk: None,
             cookie: 0,
+            reuseport_id: 0,
+            selected: None,
             retval: 0,
         };
         let has_data = context.fields.iter().any(|field| field.key == Part::Data);

@@ -78,7 +78,8 @@ impl Kernel {
         let offered = Offered {
             helper: &|used| {
                 helper::check(used.prog_type, used.helper)?;
-                helper::check_license(used.helper, gpl)
+                helper::check_license(used.helper, gpl)?;
+                helper::check_maps(used)
             },
             kfunc: &|used| kfunc::resolve(release, gpl, used),
         };

@@ -5,6 +5,7 @@
 //! | `kernel` | [`Kernel`]: a machine and everything around it; loads objects, runs programs |
 //! | `env` | what is neither packet nor map: devices, routes, clock, random numbers, the redirect a helper asked for |
 //! | `skb`, `xdp`, `linear` | packets: their bytes in guest memory and what the kernel knows of them |
+//! | `sock`, `sockets` | the socket of a packet, and those that maps are filled with |
 //! | `ctx` | reads and writes of context fields |
 //! | `run` | one running program: the [`Host`](crate::bpf::Host) the engine asks |
 //! | [`helper`] | the table of helpers, one file per family |
@@ -34,10 +35,12 @@ pub mod nf;
 mod run;
 mod saddr;
 pub mod seg6;
+mod siphash;
 pub mod sk_lookup;
 pub mod sk_msg;
 pub mod skb;
 pub mod sock;
+mod sockets;
 mod syscall;
 mod test_run;
 mod timer;
@@ -47,4 +50,5 @@ pub mod xdp;
 pub use env::Env;
 pub use kernel::{Config, Kernel};
 pub use run::{Packet, Run};
+pub use sockets::{Known, Socket};
 pub use test_run::{Answer, GivenRun, Room, TestRun, TestRunOut, runs_given};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::bpf::map::MapId;
 use crate::bpf::mem::CTX_BASE;
-use crate::bpf::{Access, Addr, FaultKind, Host, Machine};
+use crate::bpf::{Access, Addr, FaultKind, Host, Machine, Memory};
 use crate::net::dynptr::Dynptrs;
 use crate::net::env::Env;
 use crate::net::flow::Flow;
@@ -13,7 +14,9 @@ use crate::net::kfunc::{self, Kfunc};
 use crate::net::linear::Linear;
 use crate::net::nf::Nf;
 use crate::net::sk_lookup::SkLookup;
+use crate::net::sk_msg::Redirect;
 use crate::net::skb::SkBuff;
+use crate::net::sockets::Known;
 use crate::net::xdp::XdpBuff;
 use crate::net::{ctx, helper::Call};
 use crate::net::{held, helper};
@@ -81,6 +84,14 @@ pub struct Run<'k> {
     pub held: Held,
     /// Its dynptrs.
     pub dynptrs: Dynptrs,
+    /// Its values of cgroup storage, by map: new ones for every run.
+    pub storage: BTreeMap<MapId, Addr>,
+    /// `_sk_redir` of an skb: where an sk_skb program sends it.
+    pub redirect: Option<Redirect>,
+    /// The user ring buffers it is draining.
+    pub draining: Vec<MapId>,
+    /// What helpers handed out of sockets besides their `struct bpf_sock`, by cookie and structure.
+    pub views: BTreeMap<(u64, &'static str), (Addr, Known)>,
     /// The words that its `bpf_iter_bits` go through, by the iterator's address.
     pub bits: BTreeMap<Addr, Vec<u8>>,
 }
@@ -101,6 +112,10 @@ impl<'k> Run<'k> {
             lock: None,
             held: Held::default(),
             dynptrs: Dynptrs::default(),
+            storage: BTreeMap::new(),
+            redirect: None,
+            draining: Vec::new(),
+            views: BTreeMap::new(),
             bits: BTreeMap::new(),
         }
     }
@@ -148,6 +163,14 @@ impl<'k> Run<'k> {
         }
         if let Packet::Xdp(xdp) = &mut self.packet {
             xdp.close_windows(&mut machine.mem);
+        }
+    }
+
+    /// Frees what was made for this run alone.
+    pub fn give_memory_back(&mut self, mem: &mut Memory) {
+        let views = std::mem::take(&mut self.views).into_values().map(|(addr, _)| addr);
+        for addr in std::mem::take(&mut self.storage).into_values().chain(views) {
+            mem.free(addr);
         }
     }
 

@@ -1,7 +1,8 @@
 //! `struct bpf_sk_lookup_kern`: a connection that looks for its socket.
 
-/// `include/linux/filter.h: struct bpf_sk_lookup_kern`, v6.12. Of the addresses, those of the other family are 0. No
-/// socket is ever selected: there is none.
+use crate::net::sockets::Known;
+
+/// `include/linux/filter.h: struct bpf_sk_lookup_kern`, v6.12. Of the addresses, those of the other family are 0.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SkLookup {
     /// `family`.
@@ -20,4 +21,8 @@ pub struct SkLookup {
     pub remote_ip6: [u32; 4],
     /// `v6.daddr`, likewise.
     pub local_ip6: [u32; 4],
+    /// `selected_sk`.
+    pub selected: Option<Known>,
+    /// `no_reuseport`: the socket's group is not asked.
+    pub no_reuseport: bool,
 }

@@ -16,10 +16,21 @@ pub struct Message {
     pub apply_bytes: u32,
     /// `cork_bytes`: how many bytes to wait for.
     pub cork_bytes: u32,
+    /// `sk_redir`: where it is sent instead.
+    pub redirect: Option<Redirect>,
     /// The scatterlist.
     pieces: Vec<Vec<u8>>,
     /// The piece the program sees, and where in it that begins.
     shown: (usize, usize),
+}
+
+/// Where a program sends a message on to: `sk_redir` and `BPF_F_INGRESS` of `struct sk_msg`, or of `struct sk_buff`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Redirect {
+    /// The socket's cookie.
+    pub to: u64,
+    /// Whether it goes to the socket's receive queue, not out of it.
+    pub ingress: bool,
 }
 
 impl Message {

@@ -4,6 +4,8 @@ use crate::bpf::mem::ObjectKind;
 use crate::bpf::{Access, Addr, Memory};
 use crate::uapi::ctx::bpf_sock;
 
+/// `AF_UNIX`.
+pub const AF_UNIX: u16 = 1;
 /// `AF_INET`.
 pub const AF_INET: u16 = 2;
 /// `AF_INET6`.

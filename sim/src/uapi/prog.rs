@@ -187,6 +187,12 @@ impl ProgTypes {
         Self(self.0 | other.0)
     }
 
+    /// The types of this set that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether the set has this type.
     pub const fn contains(self, prog_type: ProgType) -> bool {
         self.0 & (1 << prog_type as u32) != 0

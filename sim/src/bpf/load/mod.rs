@@ -5,6 +5,7 @@
 
 mod error;
 mod kconfig;
+mod map_arguments;
 mod maps;
 mod program;
 
@@ -22,7 +23,7 @@ use crate::bpf::link::link;
 use crate::bpf::machine::{Machine, ProgId};
 use crate::bpf::map::MapId;
 use crate::bpf::object::{Line, Object, ProgramSpec};
-use crate::uapi::{AttachType, ProgType, Release, TYPES};
+use crate::uapi::{AttachType, MapType, ProgType, Release, TYPES};
 
 /// How to load an object.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,8 @@ pub struct HelperUse<'a> {
     pub slot: u32,
     /// The C line.
     pub line: Option<&'a Line>,
+    /// The types of the maps in `r1` to `r5`, where the instructions just before the call say that there is one.
+    pub maps: [Option<MapType>; 5],
 }
 
 /// Says whether a program may call a helper; the error says why not, in words.

@@ -1,5 +1,8 @@
 //! One program: every reference becomes a number.
 
+use std::collections::BTreeMap;
+
+use super::map_arguments::MapArguments;
 use super::maps::Created;
 use super::{HelperUse, Kfunc, KfuncUse, LoadError, Offered};
 use crate::bpf::btf::{Btf, Kind};
@@ -53,13 +56,18 @@ impl Linking<'_, '_> {
         self.relocate_core(&mut linked)?;
         let mut absent = Vec::new();
         let mut maps = Vec::new();
+        let mut loads = BTreeMap::new();
         for Relocation { slot, target } in std::mem::take(&mut linked.references) {
+            if let Target::Map(index) = target {
+                loads.extend(self.map(index).ok().map(|id| (slot, id)));
+            }
             self.reference(&mut linked, slot, target, &mut maps, &mut absent)
                 .map_err(|what| self.error(&linked, slot, what))?;
         }
-        self.check_helpers(&linked)?;
+        self.check_helpers(&linked, loads)?;
         maps.sort_unstable();
         maps.dedup();
+        self.check_cgroup_storage(&maps).map_err(|what| self.error(&linked, 0, what))?;
         let image = Image {
             name: self.program.name.clone(),
             prog_type: self.program.prog_type,
@@ -207,7 +215,20 @@ impl Linking<'_, '_> {
         Ok(())
     }
 
-    fn check_helpers(&self, linked: &Linked) -> Result<(), LoadError> {
+    /// `kernel/bpf/local_storage.c: bpf_cgroup_storage_assign`, v6.12.
+    fn check_cgroup_storage(&self, maps: &[MapId]) -> Result<(), String> {
+        for map_type in [MapType::CgroupStorage, MapType::PercpuCgroupStorage] {
+            if maps.iter().filter(|&&id| self.machine.maps.spec(id).map_type == map_type).count() > 1 {
+                return Err(format!(
+                    "only one cgroup storage of each type is allowed: two of type {map_type}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_helpers(&self, linked: &Linked, loads: BTreeMap<u32, MapId>) -> Result<(), LoadError> {
+        let arguments = MapArguments::new(linked, loads);
         for (slot, insn) in linked.instructions() {
             let helper = immediate(insn);
             if opcode(insn) != CALL
@@ -224,6 +245,7 @@ impl Linking<'_, '_> {
                 helper: helper as u32,
                 slot,
                 line: linked.line_of(slot),
+                maps: arguments.at(linked, slot).map(|map| map.map(|id| self.machine.maps.spec(id).map_type)),
             };
             (self.offered.helper)(&used).map_err(|what| self.error(linked, slot, what))?;
         }

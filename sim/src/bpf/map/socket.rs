@@ -58,7 +58,8 @@ impl SocketRef {
         self.is_inet() && self.sock_type == SOCK_STREAM && self.protocol == IPPROTO_TCP
     }
 
-    fn is_udp(&self) -> bool {
+    /// `sk_is_udp`.
+    pub fn is_udp(&self) -> bool {
         self.is_inet() && self.sock_type == SOCK_DGRAM && self.protocol == IPPROTO_UDP
     }
 

@@ -8,6 +8,9 @@ use crate::uapi::ctx::{access, narrow};
 /// Reads `size` bytes at `offset`; an error says why the program may not.
 pub fn load(lookup: &SkLookup, offset: u32, size: u32) -> Result<u64, &'static str> {
     let field = access(FIELDS, ProgType::SkLookup, offset, size, false)?;
+    if field.key == SkLookupField::Sk {
+        return Ok(lookup.selected.map_or(0, |known| known.socket.guest));
+    }
     let inside = offset - field.offset;
     let word = (inside / 4) as usize;
     let value = match field.key {

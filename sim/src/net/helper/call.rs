@@ -8,6 +8,7 @@ use crate::bpf::{Addr, FaultKind, Machine, Memory};
 use crate::net::held::Reference;
 use crate::net::run::{Packet, Run};
 use crate::net::skb::SkBuff;
+use crate::net::sockets::Known;
 use crate::net::xdp::XdpBuff;
 use crate::uapi::MapType;
 
@@ -48,7 +49,14 @@ impl Call<'_, '_> {
                 }
                 Arg::Map(types) => sizes = self.check_map(number, value, types)?,
                 Arg::Key => self.check_mem(value, sizes.0, false)?,
-                Arg::Value => self.check_mem(value, sizes.1, false)?,
+                Arg::Value if self.is_socket_map(params) => {
+                    self.sock(number)?;
+                }
+                Arg::ValueOrNull | Arg::SockOrNull if value == 0 => {}
+                Arg::Sock | Arg::SockOrNull => {
+                    self.sock(number)?;
+                }
+                Arg::Value | Arg::ValueOrNull => self.check_mem(value, sizes.1, false)?,
                 Arg::ValueOut => self.check_mem(value, sizes.1, true)?,
                 Arg::Mem => self.check_mem(value, self.args[index + 1], false)?,
                 Arg::MemOrNull if value != 0 => self.check_mem(value, self.args[index + 1], false)?,
@@ -59,6 +67,7 @@ impl Call<'_, '_> {
                     return Err(self.bad_arg(number, format!("a size of {}", value as i64)));
                 }
                 Arg::DynptrOut => self.check_dynptr_out(number)?,
+                Arg::FixedIn(len) => self.check_mem(value, len.into(), false)?,
                 Arg::Fixed(len) => self.check_mem(value, len.into(), true)?,
                 // What holds, and what the helper itself looks at.
                 _ => {}
@@ -89,6 +98,21 @@ impl Call<'_, '_> {
             return Err(self.bad_arg(number, format!("a map of type {map_type}")));
         }
         Ok(sizes)
+    }
+
+    /// Whether the first map among the arguments, which was checked, takes pointers to sockets for values.
+    fn is_socket_map(&self, params: &[Arg]) -> bool {
+        let map = params.iter().position(|arg| matches!(arg, Arg::Map(_)));
+        map.is_some_and(|index| {
+            let spec = self.machine.maps.spec(self.map_id(index + 1));
+            matches!(spec.map_type, MapType::Sockmap | MapType::Sockhash)
+        })
+    }
+
+    /// The socket argument `number` (from 1) points at.
+    pub fn sock(&self, number: usize) -> Result<Known, FaultKind> {
+        let known = self.run.socket(self.machine, self.args[number - 1]);
+        known.ok_or_else(|| self.bad_arg(number, "not a socket"))
     }
 
     /// Calls back into the program, which has to give back whatever it acquires before it returns

@@ -1,15 +1,18 @@
 //! Maps: elements, and the callback for each of them.
 
-use super::{Arg, BASE, Call, Failure, Helper, Ret};
+use super::{Arg, BASE, Call, Failure, Helper, Ret, TC};
 use crate::bpf::map::Walk;
 use crate::bpf::mem::{Access, ObjectKind};
+use crate::net::held::Kind;
+use crate::net::sockets::Known;
 use crate::uapi::MapType::{
-    Array, ArrayOfMaps, BloomFilter, Cpumap, Devmap, DevmapHash, Hash, HashOfMaps, LpmTrie, LruHash,
-    LruPercpuHash, PercpuArray, PercpuHash, Queue, Stack,
+    Array, ArrayOfMaps, BloomFilter, Devmap, DevmapHash, Hash, HashOfMaps, LpmTrie, LruHash, LruPercpuHash,
+    PercpuArray, PercpuHash, Queue, Sockhash, Sockmap, Stack, Xskmap,
 };
+use crate::uapi::ProgType::{FlowDissector, SkLookup, SkReuseport, SockOps, SocketFilter, Xdp};
 use crate::uapi::helper::id;
 use crate::uapi::map::BPF_F_RDONLY_PROG;
-use crate::uapi::{Errno, MapType};
+use crate::uapi::{Errno, MapType, ProgTypes};
 
 /// Maps whose elements a program can reach by key: `kernel/bpf/verifier.c: check_map_func_compatibility`, v6.12.
 const LOOKUP: &[MapType] = &[
@@ -24,10 +27,20 @@ const LOOKUP: &[MapType] = &[
     HashOfMaps,
     Devmap,
     DevmapHash,
-    Cpumap,
+    Xskmap,
+    Sockmap,
+    Sockhash,
 ];
 /// Those whose elements it can change.
 const CHANGE: &[MapType] = &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash, LpmTrie];
+/// Those, and maps of sockets.
+const CHANGE_SOCKETS: &[MapType] =
+    &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash, LpmTrie, Sockmap, Sockhash];
+/// Who never runs with a socket locked, and so may change maps of sockets: `kernel/bpf/verifier.c: may_update_sockmap`,
+/// v6.12.
+const UPDATES_SOCKETS: ProgTypes =
+    TC.or(ProgTypes::of(&[SocketFilter, Xdp, SkReuseport, FlowDissector, SkLookup]));
+const DELETES_SOCKETS: ProgTypes = UPDATES_SOCKETS.or(ProgTypes::of(&[SockOps]));
 const PERCPU: &[MapType] = &[PercpuArray, PercpuHash, LruPercpuHash];
 const FOR_EACH: &[MapType] = &[Array, PercpuArray, Hash, PercpuHash, LruHash, LruPercpuHash];
 const PUSH: &[MapType] = &[Queue, Stack, BloomFilter];
@@ -38,9 +51,13 @@ const POP: &[MapType] = &[Queue, Stack];
 pub const ROWS: &[Helper] = &[
     Helper::new(id::map_lookup_elem, BASE, &[Arg::Map(LOOKUP), Arg::Key], lookup,
         "kernel/bpf/helpers.c: bpf_map_lookup_elem"),
-    Helper::new(id::map_update_elem, BASE, &[Arg::Map(CHANGE), Arg::Key, Arg::Value, Arg::Any], update,
-        "kernel/bpf/helpers.c: bpf_map_update_elem"),
-    Helper::new(id::map_delete_elem, BASE, &[Arg::Map(CHANGE), Arg::Key], delete,
+    Helper::new(id::map_update_elem, BASE.without(UPDATES_SOCKETS), &[Arg::Map(CHANGE), Arg::Key, Arg::Value, Arg::Any],
+        update, "kernel/bpf/helpers.c: bpf_map_update_elem"),
+    Helper::new(id::map_update_elem, UPDATES_SOCKETS, &[Arg::Map(CHANGE_SOCKETS), Arg::Key, Arg::Value, Arg::Any],
+        update, "kernel/bpf/helpers.c: bpf_map_update_elem"),
+    Helper::new(id::map_delete_elem, BASE.without(DELETES_SOCKETS), &[Arg::Map(CHANGE), Arg::Key], delete,
+        "kernel/bpf/helpers.c: bpf_map_delete_elem"),
+    Helper::new(id::map_delete_elem, DELETES_SOCKETS, &[Arg::Map(CHANGE_SOCKETS), Arg::Key], delete,
         "kernel/bpf/helpers.c: bpf_map_delete_elem"),
     Helper::new(id::map_lookup_percpu_elem, BASE, &[Arg::Map(PERCPU), Arg::Key, Arg::Any], lookup_percpu,
         "kernel/bpf/helpers.c: bpf_map_lookup_percpu_elem"),
@@ -54,10 +71,15 @@ pub const ROWS: &[Helper] = &[
         "kernel/bpf/bpf_iter.c: bpf_for_each_map_elem"),
 ];
 
+/// A socket found is held until it is given back (`kernel/bpf/verifier.c: is_acquire_function`, v6.12).
 fn lookup(call: &mut Call<'_, '_>) -> Ret {
     let key = call.args[1];
     let (map, mut ctx) = call.map(1);
-    Ok(map.lookup(&mut ctx, key)?)
+    let found = map.lookup(&mut ctx, key)?;
+    if found != 0 && call.is_of_sockets(1) {
+        call.run.held.acquire(Kind::Sock, found);
+    }
+    Ok(found)
 }
 
 fn lookup_percpu(call: &mut Call<'_, '_>) -> Ret {
@@ -70,10 +92,26 @@ fn update(call: &mut Call<'_, '_>) -> Ret {
     let [_, _, value, flags, _] = call.args;
     call.check_writable()?;
     let key = call.key()?;
+    if call.is_of_sockets(1) {
+        let done = update_socket(call, &key, flags);
+        return call.map_result(done);
+    }
     let value = call.value(value)?;
     let (map, mut ctx) = call.map(1);
     let done = map.update(&mut ctx, &key, &value, flags);
     call.map_result(done)
+}
+
+/// `net/core/sock_map.c: sock_map_update_elem`, v6.12.
+fn update_socket(call: &mut Call<'_, '_>, key: &[u8], flags: u64) -> Result<(), Errno> {
+    let Some(Known { socket, full: true, .. }) = call.run.socket(call.machine, call.args[2]) else {
+        return Err(Errno::EINVAL);
+    };
+    if !socket.suits_sock_maps() || !socket.state_suits_sock_maps() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let id = call.map_id(1);
+    call.machine.maps.update_socket(id, key, socket, flags)
 }
 
 fn delete(call: &mut Call<'_, '_>) -> Ret {
@@ -141,6 +179,11 @@ fn for_each(call: &mut Call<'_, '_>) -> Ret {
 }
 
 impl Call<'_, '_> {
+    /// Whether the map in argument `number` holds sockets that may be taken out of it by pointer.
+    fn is_of_sockets(&self, number: usize) -> bool {
+        matches!(self.machine.maps.spec(self.map_id(number)).map_type, Sockmap | Sockhash)
+    }
+
     /// The key in argument 2 of the map in argument 1.
     fn key(&self) -> Result<Vec<u8>, Failure> {
         let key_size = self.machine.maps.spec(self.map_id(1)).key_size;

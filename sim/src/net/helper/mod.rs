@@ -29,12 +29,18 @@ mod sk_msg;
 mod skb_bytes;
 mod skb_geometry;
 mod skb_meta;
+mod sock_map;
 mod sock_ops;
 mod socket;
+#[cfg(test)]
+mod socket_tests;
+mod storage;
+mod syncookie;
 mod text;
 mod time;
 mod timer;
 mod tunnel;
+mod user_ringbuf;
 mod vlan;
 mod xdp;
 mod xfrm;
@@ -46,6 +52,7 @@ pub use gpl::{GPL_ONLY, check_license};
 pub use refused::reason;
 
 use crate::bpf::FaultKind;
+use crate::bpf::load::HelperUse;
 use crate::uapi::ProgType::{
     CgroupDevice, CgroupSkb, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, FlowDissector, LwtIn,
     LwtOut, LwtSeg6local, LwtXmit, Netfilter, SchedAct, SchedCls, SkLookup, SkMsg, SkReuseport, SkSkb,
@@ -90,8 +97,11 @@ pub enum Arg {
     Map(&'static [MapType]),
     /// `key_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_KEY`.
     Key,
-    /// `value_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_VALUE`.
+    /// `value_size` bytes to read, of the map before it: `ARG_PTR_TO_MAP_VALUE`. Of a map of sockets, a socket
+    /// (`kernel/bpf/verifier.c: resolve_map_arg_type`).
     Value,
+    /// As [`Arg::Value`], or NULL: `ARG_PTR_TO_MAP_VALUE_OR_NULL`.
+    ValueOrNull,
     /// `value_size` bytes to write, of the map before it: `ARG_PTR_TO_MAP_VALUE | MEM_UNINIT`.
     ValueOut,
     /// Memory to read, its size in the next argument: `ARG_PTR_TO_MEM | MEM_RDONLY`.
@@ -108,12 +118,16 @@ pub enum Arg {
     SizeOrZero,
     /// This many bytes to read and write: `ARG_PTR_TO_FIXED_SIZE_MEM`, with `MEM_UNINIT` or without.
     Fixed(u32),
+    /// This many bytes to read: `ARG_PTR_TO_FIXED_SIZE_MEM` of a helper that only reads.
+    FixedIn(u32),
     /// A function of the program: `ARG_PTR_TO_FUNC`.
     Func,
     /// What `bpf_ringbuf_reserve` returned: `ARG_PTR_TO_RINGBUF_MEM`.
     Record,
     /// A socket: `ARG_PTR_TO_BTF_ID_SOCK_COMMON`.
     Sock,
+    /// A socket or NULL: `ARG_PTR_TO_BTF_ID_SOCK_COMMON | PTR_MAYBE_NULL`.
+    SockOrNull,
     /// A dynptr: `ARG_PTR_TO_DYNPTR`.
     Dynptr,
     /// Where a dynptr is made: `ARG_PTR_TO_DYNPTR | MEM_UNINIT`.
@@ -210,12 +224,16 @@ const FAMILIES: &[&[Helper]] = &[
     skb_geometry::ROWS,
     skb_meta::ROWS,
     sk_msg::ROWS,
+    sock_map::ROWS,
     sock_ops::ROWS,
     socket::ROWS,
+    storage::ROWS,
+    syncookie::ROWS,
     text::ROWS,
     time::ROWS,
     timer::ROWS,
     tunnel::ROWS,
+    user_ringbuf::ROWS,
     vlan::ROWS,
     xdp::ROWS,
     xfrm::ROWS,
@@ -261,6 +279,26 @@ pub fn check(prog_type: ProgType, id: u32) -> Result<(), String> {
     })
 }
 
+/// Whether the helper takes the maps it is called with; the error says why not, as the verifier does
+/// (`kernel/bpf/verifier.c: check_map_func_compatibility`, v6.12).
+pub fn check_maps(used: &HelperUse<'_>) -> Result<(), String> {
+    let Some(row) = find(used.prog_type, used.helper) else { return Ok(()) };
+    for (arg, map) in row.args.iter().zip(used.maps) {
+        if let (Arg::Map(types), Some(map_type)) = (arg, map)
+            && !types.is_empty()
+            && !types.contains(&map_type)
+        {
+            let (name, number, prog_type) = (row.name(), map_type as u32, used.prog_type);
+            return Err(format!(
+                "bpf_{name} takes no map of type {map_type} from a program of type {prog_type}: cannot pass map_type \
+                 {number} into func bpf_{name}#{}",
+                row.id
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,8 +324,12 @@ mod tests {
                     Arg::Mem | Arg::MemOrNull | Arg::MemOut | Arg::MemOutOrNull => {
                         assert!(matches!(next, Some(Arg::Size | Arg::SizeOrZero)), "{}", row.name());
                     }
-                    Arg::Key | Arg::Value | Arg::ValueOut => {
-                        assert!(matches!(row.args[0], Arg::Map(_)), "{}", row.name());
+                    Arg::Key | Arg::Value | Arg::ValueOrNull | Arg::ValueOut => {
+                        assert!(
+                            row.args[..index].iter().any(|arg| matches!(arg, Arg::Map(_))),
+                            "{}",
+                            row.name()
+                        );
                     }
                     _ => {}
                 }

@@ -8,11 +8,9 @@ const STRUCTURES: &str = "it gives out structures of the kernel, which have no b
 const KERNEL_MEMORY: &str = "there is no kernel memory to read";
 const USER_MEMORY: &str = "there is no user memory";
 const PERF: &str = "there are no perf events to count";
-const CGROUPS: &str = "there is no cgroup hierarchy";
 const SYSCALLS: &str = "there is no system call to make";
 const INFRARED: &str = "infrared programs are not modelled";
 const OBJECTS: &str = "pointers kept in maps are not modelled";
-const SECRETS: &str = "the kernel's cookies depend on a secret";
 
 /// Why a helper that no program type has a row for is not modelled, in words. A row takes precedence.
 #[rustfmt::skip]
@@ -22,8 +20,6 @@ const REASONS: &[(u32, &str)] = &[
     (id::get_stackid, TRACING),
     (id::get_current_task, TASKS),
     (id::probe_write_user, USER_MEMORY),
-    (id::current_task_under_cgroup, CGROUPS),
-    (id::skb_under_cgroup, CGROUPS),
     (id::probe_read_str, KERNEL_MEMORY),
     (id::perf_event_read_value, PERF),
     (id::perf_prog_read_value, PERF),
@@ -33,12 +29,6 @@ const REASONS: &[(u32, &str)] = &[
     (id::rc_keydown, INFRARED),
     (id::rc_pointer_rel, INFRARED),
     (id::send_signal, TASKS),
-    (id::tcp_check_syncookie, SECRETS),
-    (id::tcp_gen_syncookie, SECRETS),
-    (id::tcp_raw_gen_syncookie_ipv4, SECRETS),
-    (id::tcp_raw_gen_syncookie_ipv6, SECRETS),
-    (id::tcp_raw_check_syncookie_ipv4, SECRETS),
-    (id::tcp_raw_check_syncookie_ipv6, SECRETS),
     (id::skb_output, TRACING),
     (id::probe_read_user, USER_MEMORY),
     (id::probe_read_kernel, KERNEL_MEMORY),
@@ -51,11 +41,6 @@ const REASONS: &[(u32, &str)] = &[
     (id::xdp_output, TRACING),
     (id::seq_printf, TRACING),
     (id::seq_write, TRACING),
-    (id::skc_to_tcp6_sock, STRUCTURES),
-    (id::skc_to_tcp_sock, STRUCTURES),
-    (id::skc_to_tcp_timewait_sock, STRUCTURES),
-    (id::skc_to_tcp_request_sock, STRUCTURES),
-    (id::skc_to_udp6_sock, STRUCTURES),
     (id::get_task_stack, TASKS),
     (id::inode_storage_get, TRACING),
     (id::inode_storage_delete, TRACING),
@@ -78,7 +63,6 @@ const REASONS: &[(u32, &str)] = &[
     (id::get_attach_cookie, TRACING),
     (id::task_pt_regs, TASKS),
     (id::get_branch_snapshot, TRACING),
-    (id::skc_to_unix_sock, STRUCTURES),
     (id::kallsyms_lookup_name, SYSCALLS),
     (id::find_vma, TASKS),
     (id::get_func_arg, TRACING),
@@ -87,10 +71,7 @@ const REASONS: &[(u32, &str)] = &[
     (id::copy_from_user_task, USER_MEMORY),
     (id::ima_file_hash, TRACING),
     (id::kptr_xchg, OBJECTS),
-    (id::skc_to_mptcp_sock, STRUCTURES),
     (id::ktime_get_tai_ns, "there is no wall clock"),
-    (id::cgrp_storage_get, CGROUPS),
-    (id::cgrp_storage_delete, CGROUPS),
 ];
 
 /// Why helper `id` is not modelled, if a reason is written down.

@@ -22,6 +22,8 @@ pub struct GivenRun<'a> {
     pub data: &'a [u8],
     /// How often it runs, 0 for once, each time over what the last one left.
     pub repeat: u32,
+    /// Of an sk_reuseport program, the group it chooses from: sockets' `reuseport_id`; 0: one without sockets in maps.
+    pub reuseport_id: u32,
 }
 
 /// Whether programs of this type run over a context the caller gives.
@@ -53,10 +55,13 @@ impl Kernel {
             Ok(given) => given,
             Err(why) => return Ok(Err(why)),
         };
-        given.cookie = self.env.next_cookie();
+        let cookie = self.env.next_cookie();
+        given.cookie = cookie;
+        given.reuseport_id = run.reuseport_id;
         let sk = given.sk;
         let done = self.run_repeatedly(prog, Packet::Given(Box::new(given)), run.repeat);
         self.env.clock_ns += Env::RUN_NS;
+        self.machine.maps.forget_socket(cookie);
         if let Some(sk) = sk {
             self.machine.mem.free(sk);
         }
@@ -108,7 +113,7 @@ mod tests {
         };
         let prog = kernel.machine.add_program(Program::new(image).unwrap());
         assert_eq!(kernel.prog_test_run(prog, &TestRun::default()), Ok(Err(Errno::ENOTSUPP)));
-        match kernel.run_given(prog, &GivenRun { ctx, data, repeat: 1 }) {
+        match kernel.run_given(prog, &GivenRun { ctx, data, repeat: 1, ..GivenRun::default() }) {
             Ok(out) => out,
             Err(fault) => Err(format!("fault: {}", fault.kind)),
         }

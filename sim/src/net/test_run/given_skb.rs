@@ -205,7 +205,7 @@ mod tests {
         };
         let prog = kernel.machine.add_program(Program::new(image).unwrap());
         assert_eq!(kernel.prog_test_run(prog, &TestRun::default()), Ok(Err(Errno::ENOTSUPP)));
-        match kernel.run_given(prog, &GivenRun { ctx, data, repeat: 1 }) {
+        match kernel.run_given(prog, &GivenRun { ctx, data, repeat: 1, ..GivenRun::default() }) {
             Ok(out) => out,
             Err(fault) => Err(format!("fault: {}", fault.kind)),
         }

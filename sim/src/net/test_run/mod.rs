@@ -154,6 +154,7 @@ impl Kernel {
             }
         }
         run.hide(&mut self.machine);
+        run.give_memory_back(&mut self.machine.mem);
         self.machine.maps.synchronize_rcu(&mut self.machine.mem);
         let packet = run.packet;
         retval.map(|retval| (retval, packet))

@@ -36,16 +36,24 @@ impl Kernel {
         if test.flags != 0 || test.cpu != 0 || test.batch_size != 0 || wants_data {
             return Err(Errno::EINVAL.into());
         }
-        let ctx = ctx_init(test, SIZE)?.ok_or(Errno::EINVAL)?;
+        let mut ctx = ctx_init(test, SIZE)?.ok_or(Errno::EINVAL)?;
         let lookup = lookup_of(&ctx)?;
-        let mut retval = SK_PASS;
+        let (mut retval, mut last) = (SK_PASS, lookup.clone());
         for _ in 0..test.repeat.max(1) {
             let packet = Packet::SkLookup(Box::new(lookup.clone()));
-            // `BPF_PROG_SK_LOOKUP_RUN_ARRAY`: without a socket, a drop is the only other answer.
-            let (answer, _) = self.run_repeatedly(prog, packet, 1)?;
+            // `BPF_PROG_SK_LOOKUP_RUN_ARRAY`: of one program, which selects a socket only if it passes.
+            let (answer, packet) = self.run_repeatedly(prog, packet, 1)?;
+            let Packet::SkLookup(after) = packet else { unreachable!("a lookup stays what it is") };
             retval = if answer == SK_DROP { SK_DROP } else { SK_PASS };
+            last = *after;
+            last.selected = last.selected.filter(|_| retval == SK_PASS);
         }
-        // The cookie of the socket selected, which is none, is 0, as it was.
+        if let Some(selected) = last.selected {
+            if selected.reuseport && !last.no_reuseport {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            ctx[COOKIE..COOKIE + 8].copy_from_slice(&selected.socket.cookie.to_le_bytes());
+        }
         let test = TestRun { data_out: Room::Nothing, ..test.clone() };
         Ok(finish(&test, retval, (&[], &[]), Some(ctx))?)
     }

@@ -70,10 +70,11 @@ impl Kernel {
         skb.reset_network_header();
         let mut sk = dummy_sock(&skb, mem)?;
         sk.cookie = self.env.next_cookie();
-        let guest = sk.guest;
+        let (guest, cookie) = (sk.guest, sk.cookie);
         skb.sk = Some(sk);
 
         let done = self.test_run_on(prog, test, skb, ctx.as_deref_mut(), is_l2);
+        self.machine.maps.forget_socket(cookie);
         self.machine.mem.free(guest);
         let (retval, skb) = done?;
         let data = skb.linear.bytes(&self.machine.mem);

@@ -19,6 +19,24 @@ pub const CB_FLAGS: usize = 84;
 /// Offset of `state`, u32.
 pub const STATE: usize = 88;
 
+/// The words of `struct bpf_tcp_sock` that the context has too: where there, where here. What is only there,
+/// `dsack_dups`, `delivered`, `delivered_ce` and `icsk_retransmits`, is 0 of a socket a context is given for.
+pub const TCP_SOCK: [(usize, usize); 24] = {
+    let mut words = [(0, 76); 24];
+    let mut index = 1;
+    while index < 24 {
+        // `snd_cwnd` and `srtt_us`, then `rtt_min` to `sacked_out`, then the two words of either count of bytes.
+        let from = match index {
+            1 => 80,
+            2..20 => 92 + 4 * (index - 2),
+            _ => 168 + 4 * (index - 20),
+        };
+        words[index] = (4 * index, from);
+        index += 1;
+    }
+    words
+};
+
 #[rustfmt::skip]
 const FIELDS: &[GivenField] = &[
     ROWS.read("op",                    0,   4,  Exactly(4), WORD, (4, 13)),
