@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bpftwin_conformance::case::{ObjectImage, Typed};
 use bpftwin_conformance::observation::Decline;
-use libbpf_rs::{ObjectBuilder, OpenObject, ProgramType};
-use libbpf_sys::BPF_F_MMAPABLE;
+use bpftwin_sim::bpf::object::SectionName;
+use libbpf_rs::{ObjectBuilder, OpenObject, ProgramAttachType, ProgramType};
+use libbpf_sys::{BPF_F_MMAPABLE, BPF_F_XDP_HAS_FRAGS};
 
 use crate::failure::{Failure, Stop};
 use crate::log;
@@ -65,6 +66,7 @@ impl Object {
             .and_then(|builder| builder.open_memory(&image.elf))
             .map_err(|error| refused("cannot be opened", error))?;
         choose_programs(&mut open, image)?;
+        tell_types(&mut open);
         set_types(&mut open, image)?;
         set_globals(&mut open, image)?;
         open.maps_mut().for_each(|mut map| unpin(&mut map));
@@ -144,6 +146,20 @@ fn choose_programs(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Sto
         prog.set_autoload(wanted);
     }
     Ok(())
+}
+
+/// Types for programs whose section libbpf does not know and others, by its beginning, do: the simulator's reading.
+fn tell_types(open: &mut OpenObject) {
+    for mut prog in open.progs_mut().filter(|prog| prog.prog_type() == ProgramType::Unspec) {
+        let Some(told) = SectionName::by_prefix(&prog.section().to_string_lossy()) else { continue };
+        prog.set_prog_type(ProgramType::from(told.prog_type as u32));
+        if let Some(attach) = told.attach_type {
+            prog.set_attach_type(ProgramAttachType::from(attach as u32));
+        }
+        if told.xdp_frags {
+            prog.set_flags(BPF_F_XDP_HAS_FRAGS);
+        }
+    }
 }
 
 fn set_types(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {

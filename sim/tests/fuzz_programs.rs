@@ -18,7 +18,11 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use support::{PACKET_AT, TestHost};
 
-const CASES: u32 = 150_000;
+/// How many random programs; `FUZZ_PROGRAMS` asks for fewer, where each takes long, or for more.
+fn cases() -> u32 {
+    std::env::var("FUZZ_PROGRAMS").map_or(150_000, |n| n.parse().expect("FUZZ_PROGRAMS is a number"))
+}
+
 /// One in so many is compiled as well, which takes longer than all else together.
 const COMPILED: u32 = 20;
 const FUEL: u64 = 400;
@@ -140,7 +144,8 @@ fn no_program_makes_an_engine_panic_or_differ() {
     let machine = RefCell::new(support::machine(Release::default()));
     support::prog_array(&mut machine.borrow_mut(), 2);
     let counts = Cell::new((0, 0, 0));
-    TestRunner::new(config(CASES))
+    let cases = cases();
+    TestRunner::new(config(cases))
         .run(&(body, second), |(main, second)| {
             let mut slots = function(main);
             let mut functions = Vec::new();
@@ -162,10 +167,10 @@ fn no_program_makes_an_engine_panic_or_differ() {
         .unwrap_or_else(|e| panic!("{e}"));
     let (decoded, returned, everywhere) = counts.get();
     println!(
-        "{CASES} programs, {decoded} decoded, {returned} ran to their end, {everywhere} ran on every engine"
+        "{cases} programs, {decoded} decoded, {returned} ran to their end, {everywhere} ran on every engine"
     );
-    assert!(decoded > 100_000 && returned > 50_000, "{decoded} decoded, {returned} returned");
-    assert!(everywhere > 90_000, "{everywhere} on every engine");
+    assert!(decoded > cases / 3 * 2 && returned > cases / 3, "{decoded} decoded, {returned} returned");
+    assert!(everywhere > cases / 5 * 3, "{everywhere} on every engine");
 }
 
 fn config(cases: u32) -> ProptestConfig {

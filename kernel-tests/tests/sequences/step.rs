@@ -59,8 +59,8 @@ pub enum Step {
 }
 
 /// Helpers whose result nobody can foretell, or that do something to the world: time, random numbers, sockets' cookies,
-/// a hash with a secret seed, cgroups of the caller. And those that want more of a number than the table says.
-const LEFT_OUT: [u32; 21] = [
+/// a hash with a secret seed, who called and in which cgroup. And those that want more of a number than the table says.
+const LEFT_OUT: [u32; 25] = [
     id::get_hash_recalc,
     id::ktime_get_ns,
     id::ktime_get_boot_ns,
@@ -71,6 +71,10 @@ const LEFT_OUT: [u32; 21] = [
     id::get_socket_cookie,
     id::skb_cgroup_id,
     id::skb_ancestor_cgroup_id,
+    id::get_current_pid_tgid,
+    id::get_current_comm,
+    id::get_current_cgroup_id,
+    id::get_current_ancestor_cgroup_id,
     id::get_numa_node_id,
     id::clone_redirect,
     id::trace_printk,
