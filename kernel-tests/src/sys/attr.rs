@@ -11,6 +11,7 @@ pub enum Cmd {
     MapDeleteElem = 3,
     MapGetNextKey = 4,
     ProgLoad = 5,
+    ProgAttach = 8,
     ProgTestRun = 10,
     ProgGetNextId = 11,
     MapGetNextId = 12,
@@ -139,6 +140,16 @@ pub(super) struct GetId {
     pub id: u32,
     pub next_id: u32,
     pub open_flags: u32,
+}
+
+/// `BPF_PROG_ATTACH`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct ProgAttach {
+    pub target_fd: u32,
+    pub attach_bpf_fd: u32,
+    pub attach_type: u32,
+    pub attach_flags: u32,
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD`.

@@ -147,6 +147,14 @@ impl Prog {
         self.fd.as_raw_fd() as u32
     }
 
+    /// `BPF_PROG_ATTACH` to what descriptor `target` stands for, such as a map of sockets.
+    pub fn attach(&self, target: u32, attach_type: u32) -> Result<(), Errno> {
+        let attach_bpf_fd = self.raw();
+        let mut attr = attr::ProgAttach { target_fd: target, attach_bpf_fd, attach_type, attach_flags: 0 };
+        // SAFETY: the command takes no addresses.
+        unsafe { bpf(Cmd::ProgAttach, &mut attr) }.map(drop)
+    }
+
     /// `BPF_PROG_TEST_RUN`.
     pub fn test_run(&self, run: &TestRun<'_>) -> Result<TestRunOut, Errno> {
         let mut out = TestRunOut::default();

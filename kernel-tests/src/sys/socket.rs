@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::{Errno, last_errno};
+use super::{Errno, Prog, last_errno};
 
 /// A socket.
 #[derive(Debug)]
@@ -69,6 +69,34 @@ impl Socket {
     pub fn listen(&self) -> Result<(), Errno> {
         // SAFETY: no address is passed.
         done(unsafe { libc::listen(self.0.as_raw_fd(), 8) })
+    }
+
+    /// `SO_ATTACH_REUSEPORT_EBPF`: the program chooses among the sockets of the group.
+    pub fn choose_with(&self, prog: &Prog) -> Result<(), Errno> {
+        let fd = prog.raw();
+        // SAFETY: `fd` is live and 4 bytes long.
+        done(unsafe {
+            let fd = std::ptr::from_ref(&fd).cast();
+            libc::setsockopt(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, fd, 4)
+        })
+    }
+
+    /// accept(2).
+    pub fn accept(&self) -> Result<Self, Errno> {
+        let (nowhere, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: no address is passed.
+        let fd = unsafe { libc::accept4(self.0.as_raw_fd(), nowhere, no_len, libc::SOCK_CLOEXEC) };
+        done(fd)?;
+        // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// send(2) without waiting and without a signal.
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the bytes are live and of the length given.
+        let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        usize::try_from(sent).map_err(|_| last_errno())
     }
 
     /// `SO_COOKIE`.

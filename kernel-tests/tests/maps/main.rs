@@ -1,6 +1,7 @@
 //! The simulator's maps against the kernel's: the same commands with the same bytes on both sides, errno by errno and
 //! value by value. Needs CAP_BPF and CAP_SYS_ADMIN (for `BPF_F_ZERO_SEED`).
 
+mod attached;
 mod cookies;
 mod programs;
 mod rig;

@@ -129,6 +129,31 @@ impl Rig {
         (real, (answer.map(|out| out.retval).map_err(Errno::raw), out))
     }
 
+    /// What the simulator leaves in `out` when it runs a program over a context that is given.
+    pub fn given(&mut self, kind: (ProgType, AttachType), text: &str, run: &net::GivenRun<'_>) -> Vec<u8> {
+        self.set_out(&[]);
+        let id = self.maps.last().expect("it is there").0;
+        let image = self.image(kind, text);
+        let prog = self.simulated.machine.add_program(Program::new(image).expect("decodes"));
+        let ran = self.simulated.run_given(prog, run).unwrap_or_else(|fault| panic!("{text}\n{fault}"));
+        ran.unwrap_or_else(|why| panic!("{text}\n{why}"));
+        let (maps, mut ctx) = self.simulated.machine.maps();
+        maps.sys_lookup(&mut ctx, id, &[0; 4], 0).expect("it is there")
+    }
+
+    /// What the kernel's program leaves in `out`, once it has run and says so in the last byte.
+    pub fn left(&self) -> Vec<u8> {
+        let kernel = &self.maps.last().expect("it is there").1;
+        for _ in 0..1000 {
+            let out = kernel.lookup(&[0; 4], 0).expect("it is there");
+            if out[OUT - 1] != 0 {
+                return out;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        panic!("the program did not run");
+    }
+
     pub fn agree(&mut self, kind: (ProgType, AttachType), text: &str) {
         let (real, simulated) = self.both(kind, text, &[], 1);
         assert_eq!(simulated, real, "{}: {text}", kind.0);
