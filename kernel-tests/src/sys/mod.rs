@@ -24,7 +24,7 @@ pub use netlink::{Netlink, NetlinkError, attributes};
 pub use object::{inner_map, unpin};
 pub use process::{Capability, confine, network_namespace, pin_to_cpu, unshare_network};
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
-pub use ring::{Overflow, PerfBuffer, RingBuffer};
+pub use ring::{Overflow, PerfBuffer, RingBuffer, UserRingBuffer};
 pub use socket::Socket;
 
 use std::os::fd::{FromRawFd, OwnedFd};

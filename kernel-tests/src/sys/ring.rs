@@ -48,6 +48,47 @@ impl RingBuffer {
     }
 }
 
+/// The producer of a `BPF_MAP_TYPE_USER_RINGBUF`. `kernel/bpf/ringbuf.c`, v6.12, describes the memory.
+pub struct UserRingBuffer {
+    consumer: Mapping,
+    producer: Mapping,
+    size: usize,
+}
+
+impl UserRingBuffer {
+    /// Of the map `fd` with `size` bytes (its `max_entries`).
+    pub fn new(fd: BorrowedFd<'_>, size: u32) -> Result<Self, Errno> {
+        let size = size as usize;
+        let consumer = Mapping::new(fd, page(), libc::PROT_READ, 0)?;
+        // The data is mapped twice in a row, so that a record never wraps.
+        let writable = libc::PROT_READ | libc::PROT_WRITE;
+        let producer = Mapping::new(fd, page() + 2 * size, writable, page())?;
+        Ok(Self { consumer, producer, size })
+    }
+
+    /// Submits a sample, or takes it back; false if there is no room.
+    pub fn produce(&mut self, sample: &[u8], discard: bool) -> bool {
+        let at = self.producer.position(0).load(Ordering::Relaxed);
+        let used = at - self.consumer.position(0).load(Ordering::Acquire);
+        let len = (sample.len() + BPF_RINGBUF_HDR_SZ).next_multiple_of(8);
+        if used as usize + len > self.size {
+            return false;
+        }
+        let offset = page() + (at as usize & (self.size - 1));
+        for (index, word) in sample.chunks(4).enumerate() {
+            let mut bytes = [0; 4];
+            bytes[..word.len()].copy_from_slice(word);
+            let to = self.producer.word(offset + BPF_RINGBUF_HDR_SZ + 4 * index);
+            to.store(u32::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
+        let flag = if discard { BPF_RINGBUF_DISCARD_BIT } else { 0 };
+        self.producer.word(offset + 4).store(0, Ordering::Relaxed);
+        self.producer.word(offset).store(sample.len() as u32 | flag, Ordering::Release);
+        self.producer.position(0).store(at + len as u64, Ordering::Release);
+        true
+    }
+}
+
 /// One CPU's part of a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`.
 pub struct PerfBuffer {
     fd: OwnedFd,

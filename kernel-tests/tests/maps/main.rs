@@ -5,6 +5,7 @@ mod attached;
 mod cookies;
 mod programs;
 mod rig;
+mod samples;
 mod sockets;
 mod twin;
 

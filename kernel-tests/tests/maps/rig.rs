@@ -1,9 +1,9 @@
 //! Programs over maps that the simulator and the running kernel both have, with sockets that both have.
 
-use bpftwin_kernel_tests::sys::{Map, Prog, ProgLoad, Socket, TestRun, possible_cpus};
+use bpftwin_kernel_tests::sys::{Map, Prog, ProgLoad, Socket, TestRun, btf_load, possible_cpus};
 use bpftwin_sim::bpf::asm::assemble;
 use bpftwin_sim::bpf::map::{MapId, MapSpec, Reference, SocketRef};
-use bpftwin_sim::bpf::program::{Image, Program};
+use bpftwin_sim::bpf::program::{Image, Program, function_addr};
 use bpftwin_sim::net;
 use bpftwin_sim::uapi::{AttachType, Errno, MapType, ProgType, Release};
 
@@ -167,10 +167,22 @@ impl Rig {
                 assembly.define("value", 2, map.raw().into());
             }
         }
+        let mut func_info = Vec::new();
+        for (function, type_id) in assembly.functions.clone().iter().zip(FUNC..) {
+            func_info.push([function.start_slot, type_id]);
+            let used = assembly.symbols.iter().find(|(_, name)| *name == function.name);
+            if let Some(&(slot, _)) = used {
+                assembly.define(&function.name, 4, u64::from(function.start_slot.wrapping_sub(slot + 1)));
+            }
+        }
+        let has_functions = func_info.len() > 1;
+        let btf = has_functions.then(|| btf_load(&function_types(func_info.len())).expect("valid BTF"));
         let load = ProgLoad {
             prog_type: prog_type as u32,
             expected_attach_type: attach_type as u32,
             insns: &assembly.slots,
+            btf: btf.as_ref().map(std::os::fd::AsFd::as_fd),
+            func_info: if has_functions { &func_info } else { &[] },
             ..ProgLoad::default()
         };
         Prog::load(&load).map_err(|error| error.log)
@@ -178,6 +190,9 @@ impl Rig {
 
     pub fn image(&mut self, (prog_type, attach_type): (ProgType, AttachType), text: &str) -> Image {
         let mut assembly = assemble(text).unwrap_or_else(|error| panic!("{error}"));
+        for function in assembly.functions.clone() {
+            assembly.define(&function.name, 0, function_addr(function.start_slot));
+        }
         for (index, (id, _)) in self.maps.iter().enumerate() {
             assembly.define(&format!("map{index}"), 0, id.handle());
             if index + 1 == self.maps.len() {
@@ -198,6 +213,23 @@ impl Rig {
             maps: self.maps.iter().map(|(id, _)| *id).collect(),
         }
     }
+}
+
+/// The type of a program's first function; those of the others follow.
+const FUNC: u32 = 3;
+
+/// BTF with as many static functions, which take two numbers and give one.
+fn function_types(count: usize) -> Vec<u8> {
+    const KIND_INT: u32 = 1 << 24;
+    const KIND_FUNC: u32 = 12 << 24;
+    const KIND_FUNC_PROTO: u32 = 13 << 24;
+    let strings = b"\0long\0f\0";
+    let mut types = vec![1, KIND_INT, 8, 64, 0, KIND_FUNC_PROTO | 2, 1, 6, 1, 6, 1];
+    (0..count).for_each(|_| types.extend([6, KIND_FUNC, 2]));
+    let len = types.len() as u32 * 4;
+    let head = [0x0001_eb9f, 24, 0, len, len, strings.len() as u32];
+    let words = head.into_iter().chain(types).flat_map(u32::to_le_bytes);
+    words.chain(strings.iter().copied()).collect()
 }
 
 /// Sockets of several kinds, each with what the simulator is to be told of it.
