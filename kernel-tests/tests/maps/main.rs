@@ -2,6 +2,7 @@
 //! value by value. Needs CAP_BPF and CAP_SYS_ADMIN (for `BPF_F_ZERO_SEED`).
 
 mod attached;
+mod cgroup;
 mod cookies;
 mod programs;
 mod rig;
