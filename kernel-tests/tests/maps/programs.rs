@@ -44,6 +44,13 @@ fn sockets_out_of_maps() {
                 let reads = fields.iter().map(read).collect::<Vec<_>>().join("; ");
                 let port = "r0 = *(u16 *)(r6 +48); *(u16 *)(r7 +48) = r0";
                 rig.agree(kind, &format!("{find}; {reads}; {port}; {end}"));
+                if kind == TC {
+                    for flags in [0, 1] {
+                        let assign =
+                            format!("r1 = r8; r2 = r6; r3 = {flags}; call 124; *(u64 *)(r7 +0) = r0");
+                        rig.agree(kind, &format!("r8 = r1; {find}; {assign}; {end}"));
+                    }
+                }
                 let tcp = described.protocol == libc::IPPROTO_TCP as u16;
                 // sk_fullsock, tcp_sock, get_listener_sock; then the skc_to_ family.
                 let mut asked = vec![136, 137, 138, 139, 140, 178];
@@ -129,6 +136,24 @@ fn programs_change_maps_of_sockets() {
                     ),
                 );
             }
+        }
+    }
+}
+
+/// Events without a packet, into slots that are empty or not there.
+#[test]
+fn events_of_lookups() {
+    let mut rig = Rig::new(&[spec(MapType::PerfEventArray, 4, 4, 2, 0)]);
+    let mut ctx = [0; 72];
+    (ctx[8], ctx[12]) = (2, 17);
+    for flags in ["0", "1", "2", "0xffffffff ll", "0x100000000 ll", "-1"] {
+        for size in [0, 8] {
+            let text = format!(
+                "r6 = value ll; r2 = map0 ll; r3 = {flags}; r4 = r6; r4 += 64; r5 = {size}; call 25; *(u64 *)(r6 +0) = r0;
+                 r0 = 1; exit"
+            );
+            let (real, simulated) = rig.both(SK_LOOKUP, &text, &ctx, 1);
+            assert_eq!(simulated, real, "{text}");
         }
     }
 }

@@ -125,6 +125,13 @@ impl Known {
 #[derive(Clone, Debug, Default)]
 pub struct Sockets(BTreeMap<Addr, Known>);
 
+impl Sockets {
+    /// Whether a packet could find one of these, of this protocol.
+    pub fn any_hashed(&self, protocol: u16) -> bool {
+        self.0.values().any(|known| known.socket.hashed && known.socket.protocol == protocol)
+    }
+}
+
 impl Kernel {
     /// Makes a socket, for maps that hold some. `None`: no guest memory is left.
     pub fn add_socket(&mut self, socket: &Socket) -> Option<SocketRef> {

@@ -162,6 +162,8 @@ struct Slot {
 pub struct Maps {
     slots: Vec<Slot>,
     tracked: bool,
+    /// Whether a map is storage of sockets.
+    stores: bool,
 }
 
 impl Maps {
@@ -171,6 +173,7 @@ impl Maps {
     pub fn create(&mut self, ctx: &mut MapCtx<'_>, spec: &MapSpec) -> Result<MapId, CreateError> {
         let id = MapId(self.slots.len() as u32);
         let (map, spec) = create::create(ctx, id, spec)?;
+        self.stores |= spec.map_type == MapType::SkStorage;
         self.slots.push(Slot { spec, frozen: false, map });
         let tracked = self.tracked;
         self.map(id).track(tracked);

@@ -33,6 +33,13 @@ impl Maps {
         }
     }
 
+    /// A socket that was in no map is no more: its storage goes with it.
+    pub fn forget_storage(&mut self, cookie: u64) {
+        if self.stores {
+            self.forget_socket(cookie);
+        }
+    }
+
     /// `BPF_MAP_LOOKUP_ELEM` of a map of local storage, whose keys are descriptors: that of `owner`.
     pub fn sys_lookup_of(
         &mut self,

@@ -1,6 +1,6 @@
 //! Records for user space: ring buffers and perf events.
 
-use super::{Arg, BASE, Call, Helper, LWT, Ret, TC};
+use super::{Arg, BASE, CGROUP_CURRENT, Call, Helper, LWT, Ret, TC};
 use crate::bpf::map::{Ringbuf, RingbufQuery};
 use crate::net::run::Packet;
 use crate::uapi::helper::id;
@@ -10,6 +10,10 @@ const PERF: ProgTypes =
     ProgTypes::of(&[ProgType::CgroupSkb, ProgType::SocketFilter, ProgType::SkSkb, ProgType::Xdp])
         .or(TC)
         .or(LWT);
+/// Whose events are data alone, and no packet after them.
+const DATA: ProgTypes =
+    CGROUP_CURRENT.or(ProgTypes::of(&[ProgType::SockOps, ProgType::SkMsg, ProgType::SkLookup]));
+const EVENT: &[Arg] = &[Arg::Ctx, Arg::Map(&[MapType::PerfEventArray]), Arg::Any, Arg::Mem, Arg::SizeOrZero];
 const RINGBUF: Arg = Arg::Map(&[MapType::Ringbuf]);
 
 /// `BPF_RB_NO_WAKEUP`.
@@ -33,8 +37,10 @@ pub const ROWS: &[Helper] = &[
     Helper::new(id::ringbuf_output, BASE, &[RINGBUF, Arg::Mem, Arg::SizeOrZero, Arg::Any], output,
         "kernel/bpf/ringbuf.c: bpf_ringbuf_output"),
     Helper::new(id::ringbuf_query, BASE, &[RINGBUF, Arg::Any], query, "kernel/bpf/ringbuf.c: bpf_ringbuf_query"),
-    Helper::new(id::perf_event_output, PERF, &[Arg::Ctx, Arg::Map(&[MapType::PerfEventArray]), Arg::Any, Arg::Mem, Arg::SizeOrZero], perf_event_output,
+    Helper::new(id::perf_event_output, PERF, EVENT, perf_event_output,
         "net/core/filter.c: bpf_skb_event_output, bpf_xdp_event_output"),
+    Helper::new(id::perf_event_output, DATA, EVENT, event_output_data,
+        "kernel/bpf/helpers.c: bpf_event_output_data"),
 ];
 
 impl Call<'_, '_> {
@@ -105,8 +111,22 @@ fn perf_event_output(call: &mut Call<'_, '_>) -> Ret {
         }
         _ => unreachable!("the row is for packets"),
     }
+    hand_over(call, record)
+}
+
+fn event_output_data(call: &mut Call<'_, '_>) -> Ret {
+    let [_, _, flags, data, size] = call.args;
+    if flags & !BPF_F_INDEX_MASK != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let record = call.mem(data, size)?.to_vec();
+    hand_over(call, record)
+}
+
+/// `__bpf_perf_event_output`: to the event of the slot that the flags choose.
+fn hand_over(call: &mut Call<'_, '_>, record: Vec<u8>) -> Ret {
     let cpu = call.machine.cpu;
-    let index = match flags & BPF_F_INDEX_MASK {
+    let index = match call.args[2] & BPF_F_INDEX_MASK {
         BPF_F_INDEX_MASK => cpu,
         index => index as u32,
     };

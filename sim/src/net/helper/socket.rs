@@ -26,6 +26,8 @@ const LOOKUP_OF_ADDRESS: ProgTypes = ProgTypes::of(&[CgroupSockAddr]);
 const TCP_ESTABLISHED: u32 = 1;
 /// `IPPROTO_TCP`.
 const IPPROTO_TCP: u16 = 6;
+/// `IPPROTO_UDP`.
+const IPPROTO_UDP: u16 = 17;
 /// `BPF_SK_LOOKUP_F_REPLACE`.
 const BPF_SK_LOOKUP_F_REPLACE: u64 = 1;
 /// `BPF_SK_LOOKUP_F_NO_REUSEPORT`.
@@ -43,12 +45,12 @@ pub const ROWS: &[Helper] = &[
     Helper::new(id::sk_fullsock, WITH_CGROUP, &[Arg::Sock], fullsock, "net/core/filter.c: bpf_sk_fullsock"),
     Helper::new(id::tcp_sock, TCP_SOCK, &[Arg::Sock], tcp_sock, "net/core/filter.c: bpf_tcp_sock"),
     Helper::new(id::get_listener_sock, WITH_CGROUP, &[Arg::Sock], listener, "net/core/filter.c: bpf_get_listener_sock"),
-    Helper::new(id::sk_lookup_tcp, LOOKUP, FIND, none, "net/core/filter.c: bpf_sk_lookup_tcp"),
-    Helper::new(id::sk_lookup_udp, LOOKUP, FIND, none, "net/core/filter.c: bpf_sk_lookup_udp"),
-    Helper::new(id::skc_lookup_tcp, LOOKUP, FIND, none, "net/core/filter.c: bpf_skc_lookup_tcp"),
-    Helper::new(id::sk_lookup_tcp, LOOKUP_OF_ADDRESS, FIND, none, "net/core/filter.c: bpf_sock_addr_sk_lookup_tcp"),
-    Helper::new(id::sk_lookup_udp, LOOKUP_OF_ADDRESS, FIND, none, "net/core/filter.c: bpf_sock_addr_sk_lookup_udp"),
-    Helper::new(id::skc_lookup_tcp, LOOKUP_OF_ADDRESS, FIND, none, "net/core/filter.c: bpf_sock_addr_skc_lookup_tcp"),
+    Helper::new(id::sk_lookup_tcp, LOOKUP, FIND, find_tcp, "net/core/filter.c: bpf_sk_lookup_tcp"),
+    Helper::new(id::sk_lookup_udp, LOOKUP, FIND, find_udp, "net/core/filter.c: bpf_sk_lookup_udp"),
+    Helper::new(id::skc_lookup_tcp, LOOKUP, FIND, find_tcp, "net/core/filter.c: bpf_skc_lookup_tcp"),
+    Helper::new(id::sk_lookup_tcp, LOOKUP_OF_ADDRESS, FIND, find_tcp, "net/core/filter.c: bpf_sock_addr_sk_lookup_tcp"),
+    Helper::new(id::sk_lookup_udp, LOOKUP_OF_ADDRESS, FIND, find_udp, "net/core/filter.c: bpf_sock_addr_sk_lookup_udp"),
+    Helper::new(id::skc_lookup_tcp, LOOKUP_OF_ADDRESS, FIND, find_tcp, "net/core/filter.c: bpf_sock_addr_skc_lookup_tcp"),
     Helper::new(id::sk_release, LOOKUP.or(ProgTypes::of(&[SkLookup, CgroupSockAddr])), &[Arg::Sock], release,
         "net/core/filter.c: bpf_sk_release"),
     Helper::new(id::sk_assign, TC, &[Arg::Ctx, Arg::Any, Arg::Any], assign, "net/core/filter.c: bpf_sk_assign"),
@@ -94,7 +96,24 @@ fn listener(call: &mut Call<'_, '_>) -> Ret {
     if_so(call, |sk| sk.socket.state == TCP_LISTEN && !sk.is_refcounted())
 }
 
-/// No socket is found.
+/// No socket is found where none could be.
+fn find(call: &Call<'_, '_>, protocol: u16) -> Ret {
+    if call.run.env.sockets.any_hashed(protocol) {
+        let what = format!("bpf_{} among sockets that are bound is not modelled", call.name);
+        return Err(Failure::Fault(FaultKind::Instruction(what)));
+    }
+    Ok(0)
+}
+
+fn find_tcp(call: &mut Call<'_, '_>) -> Ret {
+    find(call, IPPROTO_TCP)
+}
+
+fn find_udp(call: &mut Call<'_, '_>) -> Ret {
+    find(call, IPPROTO_UDP)
+}
+
+/// No such socket is here.
 fn none(_: &mut Call<'_, '_>) -> Ret {
     Ok(0)
 }

@@ -74,7 +74,7 @@ impl Kernel {
         skb.sk = Some(sk);
 
         let done = self.test_run_on(prog, test, skb, ctx.as_deref_mut(), is_l2);
-        self.machine.maps.forget_socket(cookie);
+        self.machine.maps.forget_storage(cookie);
         self.machine.mem.free(guest);
         let (retval, skb) = done?;
         let data = skb.linear.bytes(&self.machine.mem);
