@@ -6,7 +6,8 @@ use std::rc::Rc;
 use crate::bpf::engine::Engine;
 use crate::bpf::fault::FaultKind;
 use crate::bpf::map::{MapCtx, Maps};
-use crate::bpf::mem::Memory;
+use crate::bpf::mem::{Addr, CTX_BASE, CTX_SIZE, Memory};
+use crate::bpf::remembered::Remembered;
 use crate::uapi::Release;
 
 /// What a running program asks of the kernel around it. Implemented on floor 3; the engines know only this.
@@ -22,6 +23,16 @@ pub trait Host {
     fn kfunc(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
         let _ = (machine, args);
         Err(FaultKind::Instruction(format!("kernel function {id} does not exist")))
+    }
+
+    /// Whether `bpf_map_lookup_elem` does now what a kernel's does, so that an engine may do it without asking.
+    fn looks_up(&self) -> bool {
+        false
+    }
+
+    /// Whether it tells [`Machine::remembered`] when a field of the context may read otherwise than before.
+    fn remembers(&self) -> bool {
+        false
     }
 
     /// Reads `size` bytes at `offset` of the context, zero-extended.
@@ -93,6 +104,8 @@ pub struct Machine {
     pub trace: Option<Tracer>,
     /// What runs programs.
     pub engine: Engine,
+    /// What is known of the context.
+    pub remembered: Remembered,
     /// Instructions executed by runs that have ended without a fault, whichever engine it was.
     pub executed: u64,
     pub(super) run: super::interp::Run,
@@ -115,6 +128,7 @@ impl Machine {
             devices: Vec::new(),
             trace: None,
             engine: Engine::default(),
+            remembered: Remembered::default(),
             executed: 0,
             run: super::interp::Run::default(),
             lowered: BTreeMap::new(),
@@ -131,6 +145,17 @@ impl Machine {
             devices: &self.devices,
         };
         (&mut self.maps, ctx)
+    }
+
+    /// `bpf_map_lookup_elem` where nothing is wrong with the arguments. `None`: the host has to look at them.
+    #[inline]
+    pub(super) fn look_up(&mut self, handle: Addr, key: Addr) -> Option<Addr> {
+        let map = self.maps.by_handle(handle)?;
+        if !self.maps.looks_up(map) || key < CTX_BASE + CTX_SIZE {
+            return None;
+        }
+        let (maps, mut ctx) = self.maps();
+        maps.map(map).lookup(&mut ctx, key).ok()
     }
 
     /// Adds a program.

@@ -18,6 +18,7 @@ pub mod mem;
 pub mod object;
 pub mod program;
 mod rbpf;
+pub mod remembered;
 pub mod uses;
 pub mod vectors;
 

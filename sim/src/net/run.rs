@@ -157,6 +157,7 @@ impl<'k> Run<'k> {
 
     /// Shows the packet to the program, at an address it has not seen.
     pub fn expose(&mut self, machine: &mut Machine) {
+        machine.remembered.forget();
         let access = packet_access(self.prog_type);
         if let Some(linear) = self.packet.linear() {
             linear.expose(&mut machine.mem, access);
@@ -176,6 +177,7 @@ impl<'k> Run<'k> {
 
     /// Takes the packet away from the program.
     pub fn hide(&mut self, machine: &mut Machine) {
+        machine.remembered.forget();
         if let Some(linear) = self.packet.linear() {
             linear.hide(&mut machine.mem);
         }
@@ -186,6 +188,30 @@ impl<'k> Run<'k> {
     }
 }
 
+/// Whether no field of any context reads otherwise after this helper: some of those that programs call most.
+const fn leaves_context(helper: u32) -> bool {
+    matches!(
+        helper,
+        uapi_id::map_lookup_elem
+            | uapi_id::map_update_elem
+            | uapi_id::map_delete_elem
+            | uapi_id::ktime_get_ns
+            | uapi_id::ktime_get_boot_ns
+            | uapi_id::ktime_get_coarse_ns
+            | uapi_id::get_smp_processor_id
+            | uapi_id::get_prandom_u32
+            | uapi_id::csum_diff
+            | uapi_id::skb_load_bytes
+            | uapi_id::spin_lock
+            | uapi_id::spin_unlock
+            | uapi_id::ringbuf_output
+            | uapi_id::ringbuf_reserve
+            | uapi_id::ringbuf_submit
+            | uapi_id::ringbuf_discard
+            | uapi_id::perf_event_output
+    )
+}
+
 impl Host for Run<'_> {
     fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
         let row = helper::find(self.prog_type, id)
@@ -194,7 +220,19 @@ impl Host for Run<'_> {
             return Err(FaultKind::Instruction(format!("bpf_{} while holding a lock", row.name())));
         }
         let mut call = Call { run: self, machine, name: row.name(), params: row.args, args };
-        Self::perform(&mut call, row.call, row.moves_packet)
+        let result = Self::perform(&mut call, row.call, row.moves_packet);
+        if !leaves_context(id) {
+            machine.remembered.forget();
+        }
+        result
+    }
+
+    fn looks_up(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    fn remembers(&self) -> bool {
+        matches!(self.packet, Packet::Skb(_) | Packet::Xdp(_))
     }
 
     fn kfunc(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
@@ -205,7 +243,9 @@ impl Host for Run<'_> {
         }
         self.give_back(row, args[0])?;
         let mut call = Call { run: self, machine, name: row.short_name(), params: row.args, args };
-        let result = Self::perform(&mut call, row.call, false)?;
+        let result = Self::perform(&mut call, row.call, false);
+        machine.remembered.forget();
+        let result = result?;
         if let Some(kind) = row.acquires
             && result != 0
         {
@@ -253,6 +293,7 @@ impl Host for Run<'_> {
         size: u32,
         imm: i32,
     ) -> Result<(), FaultKind> {
+        machine.remembered.forget();
         match &mut self.packet {
             Packet::Skb(skb) => ctx::skb::store_imm(skb, self.prog_type, offset, size, imm)
                 .map_err(|why| FaultKind::Context { offset, size, write: true, why }),
@@ -279,6 +320,7 @@ impl Host for Run<'_> {
         size: u32,
         value: u64,
     ) -> Result<(), FaultKind> {
+        machine.remembered.forget();
         let stored = match &mut self.packet {
             Packet::Skb(skb) => ctx::skb::store(skb, self.prog_type, offset, size, value),
             Packet::Xdp(_) => ctx::xdp::store(offset, size),

@@ -39,7 +39,16 @@ pub(in crate::bpf) fn execute(
 
 fn load(machine: &mut Machine, host: &mut dyn Host, addr: Addr, width: u32) -> Result<u64, FaultKind> {
     match context_offset(addr) {
-        Some(offset) => host.ctx_load(machine, offset, width),
+        Some(offset) => {
+            if let Some(value) = machine.remembered.get(offset, width) {
+                return Ok(value);
+            }
+            let value = host.ctx_load(machine, offset, width)?;
+            if host.remembers() {
+                machine.remembered.put(offset, width, value);
+            }
+            Ok(value)
+        }
         None => Ok(machine.mem.load(addr, u64::from(width))?),
     }
 }

@@ -9,6 +9,7 @@ use crate::bpf::machine::{Host, Machine, ProgId};
 use crate::bpf::mem::CTX_BASE;
 use crate::bpf::rbpf;
 use crate::uapi::Release;
+use crate::uapi::helper::id;
 use crate::uapi::insn::BPF_MAX_LOOPS;
 
 /// Runs the function at `pc` of `prog` until it returns; gives its `r0`.
@@ -115,7 +116,15 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                 Op::CallHelper => {
                     machine.run.insns = at.executed();
                     let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
-                    let result = host.helper(machine, insn.imm as u32, args);
+                    let found = if insn.imm == u64::from(id::map_lookup_elem) && host.looks_up() {
+                        machine.look_up(args[0], args[1])
+                    } else {
+                        None
+                    };
+                    let result = match found {
+                        Some(addr) => Ok(addr),
+                        None => host.helper(machine, insn.imm as u32, args),
+                    };
                     at = Position::new(at.pc, machine.run.insns);
                     result.map(|value| {
                         regs[0] = value;
@@ -195,7 +204,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                 {
                     break kind;
                 }
-                machine.mem.pop_frame();
+                machine.mem.end_frame(false);
                 if machine.run.returns.len() == floor {
                     machine.run.insns = at.executed();
                     return Ok(regs[0]);

@@ -2,11 +2,13 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
-use cranelift_codegen::ir::{InstBuilder, Type, Value};
+use cranelift_codegen::ir::{Block, InstBuilder, Type, Value};
 
 use super::cx::at;
 use super::emit::{Emitter, PLAIN};
 use crate::bpf::insn::{Insn, Op};
+use crate::bpf::mem::CTX_BASE;
+use crate::bpf::remembered::Remembered;
 
 /// What an access does besides where.
 #[derive(Clone, Copy)]
@@ -30,6 +32,9 @@ impl Emitter<'_> {
         let (near, direct) = (self.b.create_block(), self.b.create_block());
         let (elsewhere, done) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(elsewhere);
+        if insn.op == Op::Load4 && self.known().context.has(insn.src) {
+            self.remembered(insn, addr, elsewhere, done);
+        }
         let limit = self.b.ins().load(I64, PLAIN, self.cx, at::LIMIT);
         let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, addr, limit);
         self.b.ins().brif(inside, near, &[], elsewhere, &[]);
@@ -49,6 +54,30 @@ impl Emitter<'_> {
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(done);
         true
+    }
+
+    /// A read of the context that has been made before. Goes on if the address is elsewhere.
+    fn remembered(&mut self, insn: Insn, addr: Value, elsewhere: Block, done: Block) {
+        let (context, outside, known) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let (base, two, words) = (self.constant(CTX_BASE as i64), self.constant(2), self.constant(64));
+        let offset = self.b.ins().isub(addr, base);
+        // What is not at a whole word becomes very large.
+        let word = self.b.ins().rotr(offset, two);
+        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, word, words);
+        self.b.ins().brif(inside, context, &[], outside, &[]);
+        self.b.switch_to_block(context);
+        let remembered = self.b.ins().load(I64, PLAIN, self.cx, at::REMEMBERED);
+        let bits = self.b.ins().load(I64, PLAIN, remembered, Remembered::KNOWN as i32);
+        let bits = self.b.ins().ushr(bits, word);
+        let one = self.constant(1);
+        let bit = self.b.ins().band(bits, one);
+        self.b.ins().brif(bit, known, &[], elsewhere, &[]);
+        self.b.switch_to_block(known);
+        let at = self.b.ins().iadd(remembered, offset);
+        let value = self.b.ins().uload32(PLAIN, at, Remembered::VALUES as i32);
+        self.set(insn.dst, value);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(outside);
     }
 
     /// Not zero when the shadow forbids one of the bytes, or does not know.

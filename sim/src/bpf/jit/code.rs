@@ -15,6 +15,8 @@ pub struct Compiled {
     pub(super) bytes: Vec<u8>,
     /// By function, ascending: its first instruction's index and where its code begins.
     pub(super) entries: Vec<(usize, usize)>,
+    /// By function: whether it neither writes memory nor calls anything.
+    pub(super) only_reads: Vec<bool>,
 }
 
 impl Compiled {
@@ -34,6 +36,7 @@ impl Compiled {
 pub(in crate::bpf) struct Code {
     text: Mmap,
     entries: Vec<(usize, usize)>,
+    only_reads: Vec<bool>,
 }
 
 impl Code {
@@ -44,15 +47,28 @@ impl Code {
             map.make_exec()
         };
         match executable() {
-            Ok(text) => Ok(Self { text, entries: compiled.entries }),
+            Ok(text) => Ok(Self { text, entries: compiled.entries, only_reads: compiled.only_reads }),
             Err(error) => Err(Unavailable(format!("memory cannot be made executable: {error}"))),
         }
     }
 
-    /// Enters the function whose first instruction is `function`.
-    pub(super) fn enter(&self, function: usize, cx: &mut Cx<'_>) -> Status {
+    /// The number of the function whose first instruction is `function`.
+    pub(super) fn function(&self, function: usize) -> usize {
+        if function == 0 {
+            return 0;
+        }
         let at = self.entries.binary_search_by_key(&function, |&(first, _)| first);
-        let (_, offset) = self.entries[at.expect("calls lead to functions only")];
+        at.expect("calls lead to functions only")
+    }
+
+    /// Whether the function with this number neither writes memory nor calls anything.
+    pub(super) fn only_reads(&self, number: usize) -> bool {
+        self.only_reads[number]
+    }
+
+    /// Enters the function with this number.
+    pub(super) fn enter(&self, number: usize, cx: &mut Cx<'_>) -> Status {
+        let (_, offset) = self.entries[number];
         let entry = self.text[offset..].as_ptr();
         // SAFETY: `text` is executable and holds, at each of `entries`, a function of this type in the platform's
         // calling convention: `emit` made it, `new` took it unchanged.

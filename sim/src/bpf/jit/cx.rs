@@ -8,8 +8,9 @@ use super::super::fault::{Fault, FaultKind};
 use super::super::insn::Op;
 use super::super::interp::{Entry, Regs, access, atomic, interpret, locate, packet_load, push_frame, tail};
 use super::super::machine::{Host, Machine, ProgId};
-use super::super::mem::View;
+use super::super::mem::{Addr, View};
 use super::super::program::Program;
+use super::super::remembered::Remembered;
 
 /// How a function ended, or how what it called did.
 pub(super) type Status = u64;
@@ -22,8 +23,13 @@ const DONE: Status = 2;
 /// At the exit `Cx::pc`, after `Cx::insns` instructions.
 pub(super) const EXIT: Status = 3;
 
+/// What the function that looks up answers when the helper has to be called: no address.
+pub(super) const ELSEWHERE: u64 = u64::MAX;
+
 /// What machine code calls, with the index of the instruction and the number executed up to and including it.
 type Callee = unsafe extern "C" fn(*mut Cx<'_>, usize, u64) -> Status;
+/// What machine code calls with `r1`, `r2` and that number, to look up an element of a map.
+type LookUp = unsafe extern "C" fn(*mut Cx<'_>, Addr, Addr, u64) -> u64;
 
 /// What machine code is given.
 #[repr(C)]
@@ -32,11 +38,15 @@ pub(super) struct Cx<'a> {
     regs: Regs,
     /// Instructions executed.
     insns: u64,
+    /// At most [`MOST_FUEL`].
     fuel: u64,
+    /// What is known of the context.
+    remembered: *const Remembered,
     view: View,
     step: Callee,
     helper: Callee,
     local: Callee,
+    look_up: LookUp,
     pc: usize,
     /// From here on, nothing that machine code knows.
     machine: &'a mut Machine,
@@ -46,6 +56,9 @@ pub(super) struct Cx<'a> {
     /// Functions of this entry that wait for another to return.
     depth: u32,
 }
+
+/// No run gets there, and counts can be compared as signed numbers.
+const MOST_FUEL: u64 = 1 << 62;
 
 /// Where machine code finds the fields.
 pub(super) mod at {
@@ -58,6 +71,8 @@ pub(super) mod at {
     pub const STEP: i32 = offset_of!(Cx<'_>, step) as i32;
     pub const HELPER: i32 = offset_of!(Cx<'_>, helper) as i32;
     pub const LOCAL: i32 = offset_of!(Cx<'_>, local) as i32;
+    pub const LOOK_UP: i32 = offset_of!(Cx<'_>, look_up) as i32;
+    pub const REMEMBERED: i32 = offset_of!(Cx<'_>, remembered) as i32;
     const VIEW: usize = offset_of!(Cx<'_>, view);
     pub const BYTES: i32 = (VIEW + offset_of!(View, bytes)) as i32;
     pub const LIMIT: i32 = (VIEW + offset_of!(View, limit)) as i32;
@@ -83,11 +98,13 @@ pub(in crate::bpf) fn enter(
     let mut cx = Cx {
         regs,
         insns: machine.run.insns,
-        fuel: machine.run.fuel,
+        fuel: machine.run.fuel.min(MOST_FUEL),
+        remembered: &raw const machine.remembered,
         view: machine.mem.view(),
         step,
         helper,
         local,
+        look_up,
         pc,
         machine,
         host,
@@ -107,21 +124,30 @@ impl Cx<'_> {
             return self.interpret(prog, function);
         }
         self.machine.run.program = Some(prog);
-        let outer = Rc::clone(&self.machine.programs[prog.0 as usize]);
-        let outer = std::mem::replace(&mut self.program, outer);
+        let program = Rc::clone(&self.machine.programs[prog.0 as usize]);
+        let outer = std::mem::replace(&mut self.program, program);
+        let done = self.enter(function);
+        self.program = outer;
+        done
+    }
+
+    /// Runs a function of this program.
+    fn enter(&mut self, function: usize) -> Result<(), Box<Fault>> {
         let program = Rc::clone(&self.program);
-        let status = match program.machine_code() {
-            Ok(code) => code.enter(function, self),
+        let (status, only_read) = match program.machine_code() {
+            Ok(code) => {
+                let number = code.function(function);
+                (code.enter(number, self), code.only_reads(number))
+            }
             Err(why) => {
                 self.pc = function;
-                self.fail(why.declined())
+                (self.fail(why.declined()), false)
             }
         };
-        self.program = outer;
         if status == DONE {
             return Ok(());
         }
-        let kind = if status == FAULT { self.fault.take() } else { self.leave().err() };
+        let kind = if status == FAULT { self.fault.take() } else { self.leave(only_read).err() };
         match kind {
             Some(kind) => Err(locate(&program, self.pc, self.regs, kind)),
             None => Ok(()),
@@ -139,14 +165,14 @@ impl Cx<'_> {
     }
 
     /// The function is at its exit.
-    fn leave(&mut self) -> Result<(), FaultKind> {
+    fn leave(&mut self, only_read: bool) -> Result<(), FaultKind> {
         if self.insns > self.fuel {
             return Err(FaultKind::Fuel);
         }
         if self.depth == 0 && self.machine.run.callbacks == 0 {
             self.host.exit(self.machine)?;
         }
-        self.machine.mem.pop_frame();
+        self.machine.mem.end_frame(only_read);
         Ok(())
     }
 
@@ -209,6 +235,7 @@ impl Cx<'_> {
             self.host.helper(self.machine, insn.imm as u32, args)?
         };
         self.insns = self.machine.run.insns;
+        self.regs[1..6].fill(0);
         Ok(GO_ON)
     }
 
@@ -222,8 +249,9 @@ impl Cx<'_> {
         self.regs[10] = fp;
         self.view = self.machine.mem.view();
         self.depth += 1;
-        self.execute(prog.expect("it runs"), function).map_err(FaultKind::Located)?;
+        self.enter(function).map_err(FaultKind::Located)?;
         self.depth -= 1;
+        self.regs[1..6].fill(0);
         self.regs[6..].copy_from_slice(&regs[6..]);
         let shared = self.machine.release.tail_call_count_is_shared();
         let run = &mut self.machine.run;
@@ -250,6 +278,18 @@ unsafe extern "C" fn helper(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status
     let cx = unsafe { &mut *cx };
     let done = cx.helper(pc, executed);
     cx.status(done)
+}
+
+/// Looks up an element of a map; [`ELSEWHERE`] where that is the helper's business.
+unsafe extern "C" fn look_up(cx: *mut Cx<'_>, map: Addr, key: Addr, executed: u64) -> u64 {
+    // SAFETY: as for `step`.
+    let cx = unsafe { &mut *cx };
+    if executed > cx.fuel || !cx.host.looks_up() {
+        return ELSEWHERE;
+    }
+    let Some(found) = cx.machine.look_up(map, key) else { return ELSEWHERE };
+    cx.view = cx.machine.mem.view();
+    found
 }
 
 /// Calls a function of the program.

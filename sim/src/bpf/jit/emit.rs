@@ -1,7 +1,7 @@
 //! From a program to machine code: blocks, jumps, calls, counts.
 //!
 //! `executed - pc` is one number as long as control goes straight on; a jump changes it by its distance. So counting
-//! costs one addition per jump taken.
+//! costs one addition per jump taken, and with the budget taken off looking at that costs one comparison.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -14,7 +14,8 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
 use super::code::Compiled;
-use super::cx::{EXIT, at};
+use super::cx::{ELSEWHERE, EXIT, at};
+use super::flow::{Flow, Known, looks_up};
 use super::{Unavailable, alu};
 use crate::bpf::insn::{Insn, Op, Reg};
 use crate::bpf::program::Program;
@@ -44,7 +45,9 @@ pub(super) fn program(program: &Program) -> Result<Compiled, Unavailable> {
     for (i, &start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).copied().unwrap_or(program.code().len());
         compiled.entries.push((start, compiled.bytes.len()));
-        let code = function(&*isa, &mut builders, program.code(), start..end)
+        let flow = Flow::new(program.code(), start..end);
+        compiled.only_reads.push(flow.only_reads);
+        let code = function(&*isa, &mut builders, program.code(), start..end, flow)
             .map_err(|why| Unavailable(format!("{}: {why}", program.name())))?;
         compiled.bytes.extend(code);
         compiled.bytes.resize(compiled.bytes.len().next_multiple_of(16), 0);
@@ -57,6 +60,7 @@ fn function(
     builders: &mut FunctionBuilderContext,
     code: &[Insn],
     range: std::ops::Range<usize>,
+    flow: Flow,
 ) -> Result<Vec<u8>, String> {
     let convention = CallConv::triple_default(isa.triple());
     let mut signature = Signature::new(convention);
@@ -69,9 +73,11 @@ fn function(
     let mut callee = Signature::new(convention);
     callee.params.extend([AbiParam::new(I64); 3]);
     callee.returns.push(AbiParam::new(I64));
+    let mut look_up = callee.clone();
+    look_up.params.push(AbiParam::new(I64));
     let mut b = FunctionBuilder::new(&mut context.func, builders);
-    let callee = b.import_signature(callee);
-    Emitter::new(b, callee, code, range).emit(isa);
+    let signatures = [b.import_signature(callee), b.import_signature(look_up)];
+    Emitter::new(b, signatures, code, range, flow).emit(isa);
     let compiled =
         context.compile(isa, &mut ControlPlane::default()).map_err(|e| format!("{:?}", e.inner))?;
     if !compiled.buffer.relocs().is_empty() {
@@ -86,9 +92,11 @@ pub(super) struct Emitter<'a> {
     pub cx: Value,
     code: &'a [Insn],
     range: std::ops::Range<usize>,
-    callee: SigRef,
+    /// Of the functions in `Cx`, and of the one that looks up.
+    signatures: [SigRef; 2],
+    flow: Flow,
     regs: [Variable; 11],
-    /// `executed - pc`.
+    /// `executed - fuel - pc`: with `pc`, what is left, negative.
     origin: Variable,
     may_goto: Variable,
     pub bytes: Variable,
@@ -107,9 +115,10 @@ pub(super) const PLAIN: MemFlagsData = MemFlagsData::new().with_notrap();
 impl<'a> Emitter<'a> {
     fn new(
         mut b: FunctionBuilder<'a>,
-        callee: SigRef,
+        signatures: [SigRef; 2],
         code: &'a [Insn],
         range: std::ops::Range<usize>,
+        flow: Flow,
     ) -> Self {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
@@ -144,7 +153,8 @@ impl<'a> Emitter<'a> {
             cx,
             code,
             range,
-            callee,
+            signatures,
+            flow,
             regs,
             origin,
             may_goto,
@@ -158,8 +168,8 @@ impl<'a> Emitter<'a> {
     }
 
     fn emit(mut self, isa: &dyn TargetIsa) {
-        for register in 0..11 {
-            self.reload(Reg::ALL[register]);
+        for register in self.flow.entry.iter() {
+            self.reload(register);
         }
         self.pc = self.range.start;
         self.reload_count(self.pc);
@@ -213,10 +223,9 @@ impl<'a> Emitter<'a> {
                 return false;
             }
             Op::MayGoto => self.may_goto(insn),
+            Op::CallHelper if looks_up(insn) => self.look_up(),
             Op::CallHelper | Op::CallKfunc => self.call_away(at::HELPER),
-            Op::CallLocal => {
-                self.call_away(at::LOCAL);
-            }
+            Op::CallLocal => self.call_away(at::LOCAL),
             Op::TailCall => self.step(),
             Op::LdAbs | Op::LdInd => {
                 self.step();
@@ -250,9 +259,14 @@ impl<'a> Emitter<'a> {
         self.set(register, value);
     }
 
+    /// What is known before the instruction at hand.
+    pub fn known(&self) -> Known {
+        self.flow.before(self.pc)
+    }
+
     /// Shows all registers to whoever is called or returned to.
     pub fn flush(&mut self) {
-        for register in Reg::ALL {
+        for register in self.known().stale.iter() {
             let value = self.get(register);
             self.b.ins().store(PLAIN, value, self.cx, at::REGS + 8 * register as i32);
         }
@@ -262,14 +276,25 @@ impl<'a> Emitter<'a> {
     fn executed(&mut self, more: usize) -> Value {
         let origin = self.b.use_var(self.origin);
         let pc = self.constant((self.pc + more) as i64);
-        self.b.ins().iadd(origin, pc)
+        let fuel = self.b.ins().load(I64, PLAIN, self.cx, at::FUEL);
+        let spent = self.b.ins().iadd(origin, pc);
+        self.b.ins().iadd(spent, fuel)
+    }
+
+    /// Whether the budget does not reach beyond this instruction.
+    fn spent(&mut self) -> Value {
+        let origin = self.b.use_var(self.origin);
+        let here = self.constant(-(self.pc as i64));
+        self.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, origin, here)
     }
 
     /// Takes over the count, standing before the instruction `pc`.
     fn reload_count(&mut self, pc: usize) {
         let executed = self.b.ins().load(I64, PLAIN, self.cx, at::INSNS);
+        let fuel = self.b.ins().load(I64, PLAIN, self.cx, at::FUEL);
+        let left = self.b.ins().isub(executed, fuel);
         let pc = self.constant(pc as i64);
-        let origin = self.b.ins().isub(executed, pc);
+        let origin = self.b.ins().isub(left, pc);
         self.b.def_var(self.origin, origin);
     }
 
@@ -287,7 +312,7 @@ impl<'a> Emitter<'a> {
         self.flush();
         let callee = self.b.ins().load(I64, PLAIN, self.cx, offset);
         let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
-        let call = self.b.ins().call_indirect(self.callee, callee, &[self.cx, pc, executed]);
+        let call = self.b.ins().call_indirect(self.signatures[0], callee, &[self.cx, pc, executed]);
         let status = self.b.inst_results(call)[0];
         let go_on = self.b.create_block();
         self.b.ins().brif(status, self.leave, &[status.into()], go_on, &[]);
@@ -305,10 +330,39 @@ impl<'a> Emitter<'a> {
         self.call(offset);
         self.reload_count(self.pc + 1);
         self.reload(Reg::R0);
+        self.after_call();
+    }
+
+    /// `r1` to `r5` hold nothing.
+    fn after_call(&mut self) {
         let zero = self.constant(0);
         for register in &Reg::ALL[1..6] {
             self.set(*register, zero);
         }
+    }
+
+    /// Calls what looks up elements of maps; if that does not, the helper.
+    fn look_up(&mut self) {
+        let callee = self.b.ins().load(I64, PLAIN, self.cx, at::LOOK_UP);
+        let (map, key, executed) = (self.get(Reg::R1), self.get(Reg::R2), self.executed(1));
+        let call = self.b.ins().call_indirect(self.signatures[1], callee, &[self.cx, map, key, executed]);
+        let found = self.b.inst_results(call)[0];
+        let (elsewhere, here, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(elsewhere);
+        let not_found = self.constant(ELSEWHERE as i64);
+        let refused = self.b.ins().icmp(IntCC::Equal, found, not_found);
+        self.b.ins().brif(refused, elsewhere, &[], here, &[]);
+        self.b.switch_to_block(elsewhere);
+        self.call(at::HELPER);
+        self.reload_count(self.pc + 1);
+        self.reload(Reg::R0);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(here);
+        self.reload_view();
+        self.set(Reg::R0, found);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(done);
+        self.after_call();
     }
 
     fn block(&self, index: usize) -> Block {
@@ -318,9 +372,7 @@ impl<'a> Emitter<'a> {
     /// Ends the block with a jump; one back looks at the budget.
     fn go(&mut self, insn: Insn) {
         if insn.off < 0 {
-            let executed = self.executed(0);
-            let fuel = self.b.ins().load(I64, PLAIN, self.cx, at::FUEL);
-            let spent = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, executed, fuel);
+            let spent = self.spent();
             self.fault_if(spent);
         }
         self.arrive(insn);
@@ -345,7 +397,7 @@ impl<'a> Emitter<'a> {
         self.flush();
         let callee = self.b.ins().load(I64, PLAIN, self.cx, at::STEP);
         let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
-        let call = self.b.ins().call_indirect(self.callee, callee, &[self.cx, pc, executed]);
+        let call = self.b.ins().call_indirect(self.signatures[0], callee, &[self.cx, pc, executed]);
         let status = self.b.inst_results(call)[0];
         self.b.ins().jump(self.leave, &[status.into()]);
         self.b.switch_to_block(go_on);
@@ -360,9 +412,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn may_goto(&mut self, insn: Insn) {
-        let executed = self.executed(1);
-        let fuel = self.b.ins().load(I64, PLAIN, self.cx, at::FUEL);
-        let spent = self.b.ins().icmp(IntCC::UnsignedGreaterThan, executed, fuel);
+        let spent = self.spent();
         self.fault_if(spent);
         let count = self.b.use_var(self.may_goto);
         let most = self.b.ins().iconst(I32, i64::from(BPF_MAX_LOOPS));

@@ -14,6 +14,7 @@ mod alu;
 mod code;
 mod cx;
 mod emit;
+mod flow;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +46,7 @@ impl Unavailable {
 /// To be asked before [`run`], which answers with a fault where it has not.
 pub fn available() -> Result<(), Unavailable> {
     emit::isa()?;
-    Code::new(Compiled { bytes: vec![0; 16], entries: Vec::new() }).map(|_| ())
+    Code::new(Compiled { bytes: vec![0; 16], ..Compiled::default() }).map(|_| ())
 }
 
 /// Translates a program. Touches nothing else, so that a caller may compile many programs at once.

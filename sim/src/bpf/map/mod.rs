@@ -150,10 +150,23 @@ pub struct Element {
     pub value: Addr,
 }
 
+/// Types for which `bpf_map_lookup_elem` is [`Map::lookup`] and nothing more.
+const PLAIN: &[MapType] = &[
+    MapType::Hash,
+    MapType::Array,
+    MapType::PercpuHash,
+    MapType::PercpuArray,
+    MapType::LruHash,
+    MapType::LruPercpuHash,
+    MapType::LpmTrie,
+];
+
 /// A map and what is the same for every type.
 struct Slot {
     spec: MapSpec,
     frozen: bool,
+    /// Whether its type is one of [`PLAIN`].
+    looks_up: bool,
     map: Box<dyn Map>,
 }
 
@@ -161,6 +174,8 @@ struct Slot {
 #[derive(Default)]
 pub struct Maps {
     slots: Vec<Slot>,
+    /// Those with records to reserve.
+    rings: Vec<MapId>,
     tracked: bool,
     /// Whether a map is storage of sockets.
     stores: bool,
@@ -174,7 +189,11 @@ impl Maps {
         let id = MapId(self.slots.len() as u32);
         let (map, spec) = create::create(ctx, id, spec)?;
         self.stores |= spec.map_type == MapType::SkStorage;
-        self.slots.push(Slot { spec, frozen: false, map });
+        let looks_up = PLAIN.contains(&spec.map_type);
+        if spec.map_type == MapType::Ringbuf {
+            self.rings.push(id);
+        }
+        self.slots.push(Slot { spec, frozen: false, looks_up, map });
         let tracked = self.tracked;
         self.map(id).track(tracked);
         Ok(id)
@@ -196,6 +215,12 @@ impl Maps {
     /// What the map is: the flags and `max_entries` are those the kernel keeps, which may differ from those asked for.
     pub fn spec(&self, id: MapId) -> &MapSpec {
         &self.slots[id.0 as usize].spec
+    }
+
+    /// Whether `bpf_map_lookup_elem` of this map is [`Map::lookup`].
+    #[inline]
+    pub(super) fn looks_up(&self, id: MapId) -> bool {
+        self.slots[id.0 as usize].looks_up
     }
 
     /// The map itself, for operations that ask nothing of the file descriptor: the program side.
@@ -336,13 +361,22 @@ impl Maps {
 
     /// Finishes the ring buffer record at `sample`, which [`Ringbuf::reserve`] gave; false if no ring gave it.
     pub fn ringbuf_commit(&mut self, mem: &mut Memory, sample: Addr, discard: bool) -> bool {
-        let mut rings = self.slots.iter_mut().filter_map(|slot| slot.map.ringbuf());
-        rings.any(|ring| ring.commit(mem, sample, discard))
+        let mut rings = self.rings.iter();
+        rings.any(|id| {
+            let ring = self.slots[id.0 as usize].map.ringbuf();
+            ring.is_some_and(|ring| ring.commit(mem, sample, discard))
+        })
     }
 
     /// Records reserved and neither submitted nor discarded, by address.
     pub fn ringbuf_open(&mut self) -> Vec<Addr> {
-        self.slots.iter_mut().filter_map(|slot| slot.map.ringbuf()).flat_map(|ring| ring.open()).collect()
+        let mut open = Vec::new();
+        for id in &self.rings {
+            if let Some(ring) = self.slots[id.0 as usize].map.ringbuf() {
+                open.extend(ring.open());
+            }
+        }
+        open
     }
 
     /// Takes every record a consumer of the ring buffers and perf events would get now, by map, in the order of each

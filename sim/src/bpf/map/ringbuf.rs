@@ -114,8 +114,8 @@ impl Ringbuf {
     }
 
     /// The addresses of records reserved and not finished.
-    pub fn open(&self) -> Vec<Addr> {
-        self.open.iter().map(|open| open.addr).collect()
+    pub fn open(&self) -> impl Iterator<Item = Addr> {
+        self.open.iter().map(|open| open.addr)
     }
 
     /// `__bpf_ringbuf_reserve`: the position of a new busy record.

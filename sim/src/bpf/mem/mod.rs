@@ -126,10 +126,23 @@ pub struct Memory {
     /// Freed heap blocks by their size, to be handed out again, last in first out.
     free: BTreeMap<u32, Vec<u32>>,
     brk: u32,
+    /// What is known of the first frame while nobody has it.
+    resting: Resting,
     /// Call frames in use. The first [`FIXED_FRAMES`] are objects without an entry in `objects`.
     frames: u32,
     /// Where the frames beyond them begin; kept for the next use.
     heap_frames: Vec<Addr>,
+}
+
+/// What is known of the first frame while nobody has it, which is when no program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Resting {
+    /// It is no object.
+    Unmapped,
+    /// Its shadow is as of an object.
+    Mapped,
+    /// So it is, and its bytes are zero.
+    Zeroed,
 }
 
 /// Where the arena and its shadows are, for machine code; good until memory is used in any other way.
@@ -160,6 +173,7 @@ impl Memory {
             objects: BTreeMap::new(),
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
+            resting: Resting::Unmapped,
             frames: 0,
             heap_frames: Vec::new(),
         }
@@ -213,9 +227,15 @@ impl Memory {
             return self.push_heap_frame();
         }
         let frame = Self::frame(self.frames);
+        let resting = if self.frames == 0 { self.resting } else { Resting::Unmapped };
         self.frames += 1;
         let base = frame.base as usize;
-        self.bytes[base..][..STACK_SIZE as usize].fill(0);
+        if resting != Resting::Zeroed {
+            self.bytes[base..][..STACK_SIZE as usize].fill(0);
+        }
+        if resting != Resting::Unmapped {
+            return Some(frame.end());
+        }
         self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
         self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
         Some(frame.end())
@@ -242,9 +262,24 @@ impl Memory {
             self.unmap(self.heap_frames[index as usize]);
             return;
         }
+        if self.frames == 0 {
+            self.resting = Resting::Unmapped;
+        }
         let base = Self::frame(self.frames).base as usize;
         self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
         self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
+    }
+
+    /// Ends the newest call frame; if it was the only one, its shadow may stay until it is used again. `unwritten`:
+    /// nothing was written since it began.
+    #[inline]
+    pub(super) fn end_frame(&mut self, unwritten: bool) {
+        if self.frames == 1 {
+            self.frames = 0;
+            self.resting = if unwritten { Resting::Zeroed } else { Resting::Mapped };
+        } else {
+            self.pop_frame();
+        }
     }
 
     /// Call frames in use.

@@ -132,9 +132,10 @@ impl Kernel {
         let mut run = Run::new(&mut self.env, packet, prog_type, attach_type);
         run.expose(&mut self.machine);
         let mut retval = Ok(0);
+        let range = return_range(prog_type, attach_type);
         for _ in 0..repeat.max(1) {
             match engine::run(&mut self.machine, &mut run, prog, self.fuel) {
-                Ok(ran) => match return_range(prog_type, attach_type) {
+                Ok(ran) => match range {
                     Some((least, greatest)) if !(least..=greatest).contains(&(ran.r0 as i64)) => {
                         let what = format!(
                             "returns {}, and such a program may return {least} to {greatest} only",

@@ -1,0 +1,76 @@
+//! Context fields that have been read, so that engines need not ask the host again.
+
+use std::mem::offset_of;
+
+/// Fields of the context that have been read, as words of 4 bytes, for as long as they read the same. What lies beyond
+/// 256 bytes, and every other width, is asked for each time.
+///
+/// A host that [remembers](super::Host::remembers) says when to [`forget`](Self::forget); for every other this stays empty.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Remembered {
+    /// A bit for each word.
+    known: u64,
+    words: [u32; Self::WORDS],
+}
+
+impl Remembered {
+    const WORDS: usize = u64::BITS as usize;
+    /// For machine code.
+    pub(super) const KNOWN: usize = offset_of!(Self, known);
+    /// For machine code.
+    pub(super) const VALUES: usize = offset_of!(Self, words);
+
+    /// The field of `size` bytes at `offset`.
+    #[inline]
+    pub(super) fn get(&self, offset: u32, size: u32) -> Option<u64> {
+        let word = Self::word(offset, size)?;
+        (self.known >> word & 1 != 0).then(|| u64::from(self.words[word as usize]))
+    }
+
+    /// It reads so.
+    #[inline]
+    pub(super) fn put(&mut self, offset: u32, size: u32, value: u64) {
+        if let (Some(word), Ok(value)) = (Self::word(offset, size), u32::try_from(value)) {
+            self.words[word as usize] = value;
+            self.known |= 1 << word;
+        }
+    }
+
+    fn word(offset: u32, size: u32) -> Option<u32> {
+        (size == 4 && offset.is_multiple_of(4) && offset / 4 < u64::BITS).then_some(offset / 4)
+    }
+
+    /// Nothing is known any more.
+    #[inline]
+    pub fn forget(&mut self) {
+        self.known = 0;
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { known: 0, words: [0; Self::WORDS] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_known_until_forgotten_and_nothing_else_is() {
+        let mut remembered = Remembered::default();
+        for (offset, size) in [(0, 4), (252, 4), (256, 4), (2, 4), (8, 8), (12, 2)] {
+            remembered.put(offset, size, 7);
+        }
+        remembered.put(16, 4, 1 << 32);
+        let known = |remembered: &Remembered| -> Vec<u32> {
+            (0..300).filter(|&offset| remembered.get(offset, 4).is_some()).collect()
+        };
+        assert_eq!(known(&remembered), [0, 252]);
+        assert_eq!((remembered.get(0, 4), remembered.get(0, 2)), (Some(7), None));
+        remembered.forget();
+        assert_eq!(known(&remembered), []);
+    }
+}
