@@ -2,6 +2,9 @@
 //!
 //! README.md says what each number means.
 
+pub mod large;
 pub mod ours;
 pub mod programs;
+pub mod real;
 pub mod rival;
+pub mod subject;

@@ -11,10 +11,10 @@ pub const NAMES: [&str; 5] = ["empty", "alu", "checksum", "lookup", "parser"];
 pub const MAPS: [(&str, u32, u32); 4] =
     [("counters", 4, 8), ("services", 8, 8), ("flows", 16, 24), ("policies", 8, 8)];
 
-/// Compiled with the kernel's context.
+/// Compiled with the kernel's context: for the kernel and for ours.
 pub const KERNEL_CONTEXT: &[u8] = include_bytes!("../prebuilt/engine.o");
 
-/// Compiled with packet pointers of 64 bits.
+/// Compiled with packet pointers of 64 bits: for rbpf.
 pub const WIDE_CONTEXT: &[u8] = include_bytes!("../prebuilt/engine.wide.o");
 
 /// `skb->mark`.
@@ -51,12 +51,15 @@ pub fn elements(map: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (port, backend) = (80_u16.to_be(), 8080_u16.to_be());
     match map {
         "counters" => (0..1000).map(|i: u32| (words(&[i]), words(&[i * 3, 0]))).collect(),
-        "services" => vec![(words(&[VIP, ports(port, 6)]), words(&[BACKEND, ports(backend, 0)]))],
-        "flows" => {
-            let key = words(&[CLIENT, BACKEND, ports(4242_u16.to_be(), backend), 6]);
-            vec![(key, vec![0; 24])]
-        }
-        "policies" => vec![(words(&[MARK, ports(backend, 6)]), words(&[1, 0]))],
+        // There and back: what one run rewrites, the next one rewrites again.
+        "services" => vec![
+            (words(&[VIP, ports(port, 6)]), words(&[BACKEND, ports(backend, 0)])),
+            (words(&[BACKEND, ports(backend, 6)]), words(&[VIP, ports(port, 0)])),
+        ],
+        "flows" => [(BACKEND, backend), (VIP, port)]
+            .map(|(address, port)| (words(&[CLIENT, address, ports(4242_u16.to_be(), port), 6]), vec![0; 24]))
+            .to_vec(),
+        "policies" => [backend, port].map(|port| (words(&[MARK, ports(port, 6)]), words(&[1, 0]))).to_vec(),
         _ => panic!("no map {map}"),
     }
 }

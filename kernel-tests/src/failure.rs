@@ -24,11 +24,13 @@ impl Failure {
 }
 
 /// Why a case stops before its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Stop {
     /// The kernel cannot run it: an answer, and the process goes on.
+    #[error("{}", .0.reason)]
     Decline(Decline),
     /// No answer.
+    #[error("{0}")]
     Failure(Failure),
 }
 

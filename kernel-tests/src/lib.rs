@@ -4,12 +4,12 @@
 //! `bpftwin_conformance::case` with observations made by BPF_PROG_TEST_RUN ([`plane`]); [`sys`] is a small safe layer
 //! over bpf(2) on which the tests put single questions to the kernel.
 
-mod elements;
+pub mod elements;
 pub mod external;
 pub mod failure;
 mod log;
 pub mod network;
-mod object;
+pub mod object;
 mod observable;
 pub mod plane;
 pub mod privilege;

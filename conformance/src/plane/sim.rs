@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::bpf::fault::{Fault, FaultKind};
 use bpftwin_sim::bpf::load::{Global, LoadOptions, Loaded};
+use bpftwin_sim::bpf::machine::ProgId;
 use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
 use bpftwin_sim::net::{Config, GivenRun, Kernel, Room, TestRun, runs_given};
@@ -111,6 +112,15 @@ impl SimPlane {
             simulation.settle(run, &outcome)?;
         }
         Ok(counts)
+    }
+
+    /// The kernel before the case's first run, which nobody watches, and each run's program: for whoever measures.
+    pub fn prepare(&self, case: &Case) -> Result<(Kernel, Vec<ProgId>), String> {
+        let objects = open(case)?;
+        let mut simulation = Simulation::start(self, case, &objects)?;
+        simulation.kernel.machine.maps.track(false);
+        let programs = case.runs.iter().map(|run| simulation.program(run)).collect::<Result<_, _>>()?;
+        Ok((simulation.kernel, programs))
     }
 
     /// The last C lines of each of these runs, in the order they ran: the case is run once more, and these runs are
@@ -286,9 +296,13 @@ impl<'a> Simulation<'a> {
         Ok(outcome)
     }
 
-    fn test_run(&mut self, run: &Run, data: &[u8], ctx: &[u8]) -> Result<Outcome, String> {
+    fn program(&self, run: &Run) -> Result<ProgId, String> {
         let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
-        let prog = prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))?;
+        prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))
+    }
+
+    fn test_run(&mut self, run: &Run, data: &[u8], ctx: &[u8]) -> Result<Outcome, String> {
+        let prog = self.program(run)?;
         let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
         if runs_given(prog_type) {
             if run.flags != 0 {
