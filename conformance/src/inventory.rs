@@ -161,7 +161,7 @@ impl Needs {
         };
         for &id in uses.helpers.keys() {
             let name = uapi::name(id).map_or_else(|| format!("helper {id}"), |name| format!("bpf_{name}"));
-            add(&mut self.helpers, &name, helper::check(program.prog_type, id).is_ok());
+            add(&mut self.helpers, &name, helper::check(program.prog_type, program.attach_type, id).is_ok());
         }
         for (name, &weak) in &uses.kfuncs {
             let kfunc = essential(name);

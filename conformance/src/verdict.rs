@@ -40,7 +40,7 @@ fn table(prog_type: ProgType) -> Vec<(String, u32)> {
             .filter_map(|code| Some((format!("XDP_{}", action::xdp::name(code)?), code)))
             .collect(),
         // enum bpf_ret_code
-        ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit => {
+        ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit | ProgType::LwtSeg6local => {
             fixed(&[("BPF_OK", 0), ("BPF_DROP", 2), ("BPF_REDIRECT", 7), ("BPF_LWT_REROUTE", 128)])
         }
         // include/uapi/linux/netfilter.h

@@ -23,6 +23,38 @@ const DIGESTS: &str = include_str!("../prebuilt/SHA256SUMS");
 /// Every object, sorted by name.
 pub const OBJECTS: &[Object] = &[
     Object {
+        name: "hooks",
+        about: "a host beside its packets: connections, socket options, sysctls, streams, segment routing",
+        bytes: include_bytes!("../prebuilt/hooks.o"),
+        entries: &[
+            "connect4",
+            "set_option",
+            "sock_create",
+            "write_sysctl",
+            "tcp_events",
+            "check_message",
+            "pick_socket",
+            "stream_parser",
+            "stream_verdict",
+            "tag_segment",
+            "local_only",
+            "add_to_counter",
+        ],
+        features: &[
+            "cgroup",
+            "header-options",
+            "netfilter",
+            "segment-routing",
+            "sk-msg",
+            "sk-reuseport",
+            "sk-skb",
+            "sock-ops",
+            "socket-options",
+            "syscall",
+            "sysctl",
+        ],
+    },
+    Object {
         name: "veth",
         about: "pod datapath at the host side of a veth: policy, connection tracking, services",
         bytes: include_bytes!("../prebuilt/veth.o"),

@@ -12,6 +12,7 @@ pub enum Cmd {
     MapGetNextKey = 4,
     ProgLoad = 5,
     ProgAttach = 8,
+    ProgDetach = 9,
     ProgTestRun = 10,
     ProgGetNextId = 11,
     MapGetNextId = 12,

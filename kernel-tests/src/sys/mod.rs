@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod attr;
+mod cgroup;
 mod ids;
 mod libbpf;
 mod map;
@@ -17,6 +18,7 @@ mod prog;
 mod ring;
 mod socket;
 
+pub use cgroup::Cgroup;
 pub use ids::{Kind, ids};
 pub use libbpf::{LibbpfMap, LibbpfProgram, Opened};
 pub use map::{Elements, Map, MapCreate};

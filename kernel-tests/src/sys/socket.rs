@@ -1,5 +1,6 @@
 //! Sockets for maps that hold them: made, bound and connected with the loopback's addresses only.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::{Errno, Prog, last_errno};
@@ -65,6 +66,42 @@ impl Socket {
         done(unsafe { libc::connect(self.0.as_raw_fd(), std::ptr::from_ref(&addr).cast(), len) })
     }
 
+    /// connect(2) to any address.
+    pub fn connect_to(&self, to: SocketAddr) -> Result<(), Errno> {
+        let (addr, len) = address(to);
+        // SAFETY: the address is live and of the length given.
+        done(unsafe { libc::connect(self.0.as_raw_fd(), addr.as_ptr().cast(), len) })
+    }
+
+    /// sendto(2).
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Errno> {
+        let (addr, len) = address(to);
+        // SAFETY: bytes and address are live and of the lengths given.
+        let sent = unsafe {
+            libc::sendto(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0, addr.as_ptr().cast(), len)
+        };
+        if sent < 0 { Err(last_errno()) } else { Ok(()) }
+    }
+
+    /// setsockopt(2).
+    pub fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let (value, len) = (value.as_ptr().cast(), value.len() as u32);
+        // SAFETY: the value is live and of the length given.
+        done(unsafe { libc::setsockopt(self.0.as_raw_fd(), level, name, value, len) })
+    }
+
+    /// getsockopt(2), with room for `len` bytes.
+    pub fn option(&self, level: i32, name: i32, len: u32) -> Result<Vec<u8>, Errno> {
+        let mut value = vec![0_u8; len as usize];
+        let mut len = len;
+        // SAFETY: the value is live and of the length given.
+        done(unsafe {
+            libc::getsockopt(self.0.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len)
+        })?;
+        value.truncate(len as usize);
+        Ok(value)
+    }
+
     /// listen(2).
     pub fn listen(&self) -> Result<(), Errno> {
         // SAFETY: no address is passed.
@@ -110,6 +147,28 @@ impl Socket {
         })?;
         Ok(cookie)
     }
+}
+
+/// `struct sockaddr_in` or `struct sockaddr_in6`, and its length.
+fn address(to: SocketAddr) -> (Vec<u8>, u32) {
+    let mut bytes = Vec::new();
+    match to {
+        SocketAddr::V4(to) => {
+            bytes.extend((libc::AF_INET as u16).to_ne_bytes());
+            bytes.extend(to.port().to_be_bytes());
+            bytes.extend(to.ip().octets());
+            bytes.extend([0; 8]);
+        }
+        SocketAddr::V6(to) => {
+            bytes.extend((libc::AF_INET6 as u16).to_ne_bytes());
+            bytes.extend(to.port().to_be_bytes());
+            bytes.extend(to.flowinfo().to_be_bytes());
+            bytes.extend(to.ip().octets());
+            bytes.extend(to.scope_id().to_ne_bytes());
+        }
+    }
+    let len = bytes.len() as u32;
+    (bytes, len)
 }
 
 fn loopback(port: u16) -> libc::sockaddr_in {

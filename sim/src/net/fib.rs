@@ -115,6 +115,13 @@ impl Fib {
         })
     }
 
+    /// What the local table says of an IPv4 address (`net/ipv4/fib_frontend.c: inet_addr_type_table`, v6.12).
+    pub fn local_kind(&self, address: IpAddr) -> Option<RouteKind> {
+        let local = self.entries.iter().filter(|entry| entry.table == TABLE_LOCAL);
+        let covering = local.filter(|entry| covers(entry.route.to, address));
+        covering.max_by_key(|entry| entry.route.to.1).map(|entry| entry.route.kind)
+    }
+
     /// The MAC of a valid neighbour.
     pub fn neighbour(&self, address: IpAddr, ifindex: u32) -> Option<Mac> {
         let found = self.neighbours.iter().find(|&&(known, dev, _)| known == address && dev == ifindex);

@@ -5,6 +5,8 @@ use crate::bpf::{Access, Addr, Memory};
 use crate::net::linear::Linear;
 use crate::net::sk_msg::{LONGEST, Message};
 use crate::net::sock::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_CLOSE, TCP_ESTABLISHED};
+use crate::net::sockopt::Options;
+use crate::net::sysctl::Sysctl;
 use crate::uapi::ctx::given::{Context, Part};
 use crate::uapi::ctx::{bpf_sock, sk_reuseport, sock_ops, sockopt};
 use crate::uapi::{AttachType, ProgType};
@@ -45,6 +47,10 @@ pub struct Given {
     pub reuseport_id: u32,
     /// The cookie of the socket that it selected.
     pub selected: Option<u64>,
+    /// Options set on the socket.
+    pub options: Options,
+    /// The file a cgroup/sysctl program is asked about.
+    pub sysctl: Sysctl,
     /// `bpf_cg_run_ctx.retval`: what the system call will answer.
     retval: i32,
 }
@@ -71,13 +77,17 @@ impl Given {
             cookie: 0,
             reuseport_id: 0,
             selected: None,
+            options: Options::default(),
+            sysctl: Sysctl::default(),
             retval: 0,
         };
         let has_data = context.fields.iter().any(|field| field.key == Part::Data);
         if data.len() > LONGEST {
             return Err(format!("{} bytes of data; more than {LONGEST} are not modelled", data.len()));
         }
-        if !has_data && !data.is_empty() {
+        if prog_type == ProgType::CgroupSysctl {
+            given.sysctl = Sysctl::from_data(data)?;
+        } else if !has_data && !data.is_empty() {
             return Err(format!("there are no data beside a struct {}", context.name));
         }
         // Only a sock_ops program may be without an skb.

@@ -77,7 +77,7 @@ impl Kernel {
         let gpl = object.license_is_gpl_compatible();
         let offered = Offered {
             helper: &|used| {
-                helper::check(used.prog_type, used.helper)?;
+                helper::check(used.prog_type, used.attach_type, used.helper)?;
                 helper::check_license(used.helper, gpl)?;
                 helper::check_maps(used)
             },

@@ -11,6 +11,7 @@
 //! | [`helper`] | the table of helpers, one file per family |
 //! | [`kfunc`] | the table of kernel functions, one file per family |
 //! | [`seg6`] | segment routing headers |
+//! | [`sockopt`], [`sysctl`] | what given contexts tell of: a socket's options, a file below `/proc/sys` |
 //! | [`conntrack`] | the connections that programs make and find |
 //! | [`held`], [`dynptr`] | what a running program has to give back, and its dynptrs |
 //! | `timer` | timers inside map values, and moving the clock |
@@ -41,7 +42,9 @@ pub mod sk_msg;
 pub mod skb;
 pub mod sock;
 mod sockets;
+pub mod sockopt;
 mod syscall;
+pub mod sysctl;
 mod test_run;
 mod timer;
 pub mod tunnel;

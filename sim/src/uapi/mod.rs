@@ -9,6 +9,7 @@ mod kernel_enum;
 pub mod map;
 pub mod prog;
 mod release;
+pub mod sockopt;
 
 pub use errno::Errno;
 pub use map::MapType;

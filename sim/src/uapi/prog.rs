@@ -125,8 +125,7 @@ impl ProgType {
     }
 }
 
-/// The least and the greatest value the verifier lets a program return; `None`: any, or of cgroup_skb and sk_lookup,
-/// whose range is not looked at (`kernel/bpf/verifier.c:
+/// The least and the greatest value the verifier lets a program return; `None`: any (`kernel/bpf/verifier.c:
 /// check_return_code`, v6.12).
 pub const fn return_range(prog_type: ProgType, attach_type: Option<AttachType>) -> Option<(i64, i64)> {
     use AttachType as A;
@@ -145,7 +144,8 @@ pub const fn return_range(prog_type: ProgType, attach_type: Option<AttachType>) 
                 | A::CgroupUnixGetsockname,
             ),
         ) => (1, 1),
-        (ProgType::CgroupSockAddr, Some(A::CgroupInet4Bind | A::CgroupInet6Bind)) => (0, 3),
+        (ProgType::CgroupSockAddr, Some(A::CgroupInet4Bind | A::CgroupInet6Bind))
+        | (ProgType::CgroupSkb, Some(A::CgroupInetEgress)) => (0, 3),
         (
             ProgType::CgroupSockAddr
             | ProgType::CgroupSock
@@ -153,6 +153,8 @@ pub const fn return_range(prog_type: ProgType, attach_type: Option<AttachType>) 
             | ProgType::CgroupDevice
             | ProgType::CgroupSysctl
             | ProgType::CgroupSockopt
+            | ProgType::CgroupSkb
+            | ProgType::SkLookup
             | ProgType::Netfilter,
             _,
         ) => (0, 1),

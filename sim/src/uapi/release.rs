@@ -57,6 +57,24 @@ impl Release {
         Self::ALL.iter().copied().rfind(|&r| version(r) <= (major, minor))
     }
 
+    /// Whether programs may set `TCP_BPF_SOCK_OPS_CB_FLAGS` as an option: from 6.12 on
+    /// (`net/core/filter.c: bpf_sol_tcp_setsockopt`).
+    pub const fn sockopt_has_cb_flags(self) -> bool {
+        !matches!(self, Self::V6_1)
+    }
+
+    /// Whether programs may ask for `TCP_BPF_DELACK_MAX` and `TCP_BPF_RTO_MIN`, not only set them
+    /// (`net/core/filter.c: sol_tcp_sockopt`, measured on 6.18.44; not so in v6.12).
+    pub const fn sockopt_tells_timeouts(self) -> bool {
+        matches!(self, Self::V6_18)
+    }
+
+    /// Whether `SO_TXREHASH` is `EOPNOTSUPP` to what is no TCP socket (`net/core/sock.c: sk_setsockopt`, measured on
+    /// 6.18.44; not so in v6.12).
+    pub const fn txrehash_is_for_tcp(self) -> bool {
+        matches!(self, Self::V6_18)
+    }
+
     /// Program types this series has not: netfilter came with 6.4.
     pub const fn lacks(self, prog_type: ProgType) -> bool {
         matches!((self, prog_type), (Self::V6_1, ProgType::Netfilter))

@@ -125,6 +125,11 @@ impl Call<'_, '_> {
                 let what = format!("a callback returned without giving back the {kind} at {addr:#x}");
                 Err(FaultKind::Unreleased(what))
             }
+            // `set_loop_callback_state` and its like: `callback_ret_range`.
+            None if r0 > 1 => {
+                let what = format!("a callback returned {}, and may return 0 or 1 only", r0 as i64);
+                Err(FaultKind::Instruction(what))
+            }
             None => Ok(r0),
         }
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unnecessary_wraps)] // every row has the same type of function
 
 mod adjust_room;
+mod attach;
 mod call;
 mod cgroup;
 mod control;
@@ -34,8 +35,10 @@ mod sock_ops;
 mod socket;
 #[cfg(test)]
 mod socket_tests;
+mod sockopt;
 mod storage;
 mod syncookie;
+mod sysctl;
 mod text;
 mod time;
 mod timer;
@@ -58,7 +61,7 @@ use crate::uapi::ProgType::{
     LwtOut, LwtSeg6local, LwtXmit, Netfilter, SchedAct, SchedCls, SkLookup, SkMsg, SkReuseport, SkSkb,
     SockOps, SocketFilter, Syscall, Xdp,
 };
-use crate::uapi::{Errno, MapType, ProgType, ProgTypes, helper as uapi};
+use crate::uapi::{AttachType, Errno, MapType, ProgType, ProgTypes, helper as uapi};
 
 /// Why a helper did not do what it was asked.
 #[derive(Debug)]
@@ -229,6 +232,8 @@ const FAMILIES: &[&[Helper]] = &[
     socket::ROWS,
     storage::ROWS,
     syncookie::ROWS,
+    sockopt::ROWS,
+    sysctl::ROWS,
     text::ROWS,
     time::ROWS,
     timer::ROWS,
@@ -262,10 +267,18 @@ pub fn rows() -> impl Iterator<Item = &'static Helper> {
     FAMILIES.iter().copied().flatten()
 }
 
-/// Whether a program of this type may be loaded with a call of helper `id`; the error says in words why not.
-pub fn check(prog_type: ProgType, id: u32) -> Result<(), String> {
-    if id == uapi::id::tail_call || find(prog_type, id).is_some() {
+/// Whether a program of this type, attached so, may be loaded with a call of helper `id`; the error says in words why not.
+pub fn check(prog_type: ProgType, attach_type: Option<AttachType>, id: u32) -> Result<(), String> {
+    if id == uapi::id::tail_call {
         return Ok(());
+    }
+    if let Some(row) = find(prog_type, id) {
+        return match attach_type {
+            Some(attach_type) if !attach::allows(prog_type, attach_type, id) => {
+                Err(format!("bpf_{} is not for programs attached as {attach_type}", row.name()))
+            }
+            _ => Ok(()),
+        };
     }
     let Some(name) = uapi::name(id) else {
         return Err(format!("there is no helper number {id}"));
@@ -305,13 +318,20 @@ mod tests {
 
     #[test]
     fn a_refused_helper_is_named() {
-        assert_eq!(check(SchedCls, uapi::id::map_lookup_elem), Ok(()));
-        assert_eq!(check(SchedCls, uapi::id::tail_call), Ok(()));
+        assert_eq!(check(SchedCls, None, uapi::id::map_lookup_elem), Ok(()));
+        assert_eq!(check(SchedCls, None, uapi::id::tail_call), Ok(()));
         assert_eq!(
-            check(SchedCls, uapi::id::d_path),
+            check(SchedCls, None, uapi::id::d_path),
             Err("bpf_d_path is not modelled: tracing programs are not modelled".into())
         );
-        assert_eq!(check(SchedCls, 5000), Err("there is no helper number 5000".into()));
+        assert_eq!(check(SchedCls, None, 5000), Err("there is no helper number 5000".into()));
+        let connect = |id| check(CgroupSockAddr, Some(AttachType::CgroupInet4Connect), id);
+        let bind = |id| check(CgroupSockAddr, Some(AttachType::CgroupInet4Bind), id);
+        assert_eq!((connect(uapi::id::bind), bind(uapi::id::set_retval)), (Ok(()), Ok(())));
+        let why = "bpf_bind is not for programs attached as BPF_CGROUP_INET4_BIND";
+        assert_eq!(bind(uapi::id::bind), Err(why.into()));
+        let get = check(CgroupSockopt, Some(AttachType::CgroupGetsockopt), uapi::id::setsockopt);
+        assert!(get.unwrap_err().contains("attached as BPF_CGROUP_GETSOCKOPT"));
     }
 
     #[test]

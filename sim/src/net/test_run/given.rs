@@ -18,7 +18,9 @@ use crate::uapi::ctx::given::context;
 pub struct GivenRun<'a> {
     /// The UAPI struct, zero-extended: `struct bpf_sock_addr`, `struct bpf_sock_ops`, and so on. Pointers are 0.
     pub ctx: &'a [u8],
-    /// The bytes its pointers point at: a message, a segment from its transport header on, an option's value.
+    /// The bytes its pointers point at: a message, a segment from its transport header on, an option's value. Of a
+    /// cgroup/sysctl program the path below `/proc/sys`, what reading gives, and what is written, with a NUL between each
+    /// two.
     pub data: &'a [u8],
     /// How often it runs, 0 for once, each time over what the last one left.
     pub repeat: u32,
@@ -70,6 +72,7 @@ impl Kernel {
                 let Packet::Given(mut given) = packet else { unreachable!("a context stays what it is") };
                 let mem = &self.machine.mem;
                 let data = match given.linear.as_ref() {
+                    None if types.0 == ProgType::CgroupSysctl => given.sysctl.to_data(),
                     Some(linear) if types.0 == ProgType::SkMsg => given.message.bytes(mem, linear),
                     Some(linear) => linear.bytes(mem).to_vec(),
                     None => Vec::new(),

@@ -18,6 +18,14 @@ pub const IS_FULLSOCK: usize = 72;
 pub const CB_FLAGS: usize = 84;
 /// Offset of `state`, u32.
 pub const STATE: usize = 88;
+/// Offset of `snd_cwnd`, u32.
+pub const SND_CWND: usize = 76;
+/// Offset of `snd_ssthresh`, u32.
+pub const SND_SSTHRESH: usize = 96;
+/// Offset of `mss_cache`, u32.
+pub const MSS_CACHE: usize = 112;
+/// Offset of `data_segs_out`, u32.
+pub const DATA_SEGS_OUT: usize = 152;
 
 /// The words of `struct bpf_tcp_sock` that the context has too: where there, where here. What is only there,
 /// `dsack_dups`, `delivered`, `delivered_ce` and `icsk_retransmits`, is 0 of a socket a context is given for.
