@@ -57,6 +57,8 @@ fn engine(program: &str) -> Case {
             globals: Vec::new(),
             programs: vec![program.to_owned()],
             types: Vec::new(),
+            kconfig: Vec::new(),
+            kernel_types: None,
         }],
         maps: maps.collect(),
         network: Network::default(),

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
+use crate::described::KernelTypes;
 use crate::observation::Outcome;
 
 /// One case of the program form: objects, what to put in their maps, and packets to run.
@@ -63,6 +64,12 @@ pub struct ObjectImage {
     /// Programs whose type their section's name does not tell (`bpf_program__set_type`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<Typed>,
+    /// `CONFIG_*` options for `__kconfig` variables, as in `/boot/config`; of two with one name the later one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kconfig: Vec<(String, String)>,
+    /// The types of the kernel the simulator describes; `None`: those of the user-space ABI. A real kernel has its own.
+    #[serde(skip)]
+    pub kernel_types: Option<KernelTypes>,
 }
 
 /// A program's type.

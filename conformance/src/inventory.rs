@@ -7,7 +7,7 @@ use bpftwin_sim::bpf::load::{Kfunc, KfuncUse, LoadOptions};
 use bpftwin_sim::bpf::object::{Object, ObjectMap, ProgramSpec};
 use bpftwin_sim::bpf::uses::Uses;
 use bpftwin_sim::net::{Config, Kernel, helper, kfunc};
-use bpftwin_sim::uapi::helper as uapi;
+use bpftwin_sim::uapi::{helper as uapi, kconfig};
 use serde::Serialize;
 
 /// Everything about one object.
@@ -177,7 +177,8 @@ impl Needs {
             add(&mut self.externs, name, weak);
         }
         for (name, &weak) in &uses.kconfig {
-            let set = name.starts_with("LINUX_") || options.kconfig.iter().any(|(option, _)| option == name);
+            let given = || options.kconfig.iter().any(|(option, _)| option == name);
+            let set = name.starts_with("LINUX_") || given() || kconfig(name).is_some();
             add(&mut self.externs, name, weak || set);
         }
     }

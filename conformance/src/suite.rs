@@ -7,13 +7,14 @@ use bpftwin_sim::uapi::Release;
 
 use crate::check::{Checked, check};
 use crate::compare::{Comparison, Difference, Tally, compare};
+use crate::described::Described;
 use crate::golden;
 use crate::ledger::{Date, Judgement, Ledger};
 use crate::observation::{Observation, Report};
 use crate::plane::kernel::KernelPlane;
 use crate::plane::sim::SimPlane;
 use crate::plane::{Plane, Unavailable};
-use crate::resolve::{Library, Refusal, Resolved, resolve};
+use crate::resolve::{Library, Refusal, Resolved, resolve_for};
 use crate::scenario::Scenario;
 use crate::scenario::mistake::Mistakes;
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub as_kernel: Option<Release>,
     /// What runs programs in the simulator.
     pub engine: Engine,
+    /// The kernel objects are loaded for.
+    pub described: Described,
     /// Known differences.
     pub ledger: Ledger,
     /// For the ledger's dates.
@@ -195,7 +198,7 @@ pub fn run(item: &Item, settings: &Settings) -> CaseReport {
         }
     };
     scenario.title().clone_into(&mut report.title);
-    let resolved = match resolve(&scenario, &item.library) {
+    let resolved = match resolve_for(&scenario, &item.library, &settings.described) {
         Ok(resolved) => resolved,
         Err(refusal) => {
             report.status = match refusal {

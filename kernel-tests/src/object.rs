@@ -1,6 +1,8 @@
 //! An object file in the kernel: opened from memory by libbpf, changed as the case asks, loaded.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 
 use bpftwin_conformance::case::{ObjectImage, Typed};
@@ -12,7 +14,7 @@ use libbpf_sys::{BPF_F_MMAPABLE, BPF_F_XDP_HAS_FRAGS};
 use crate::failure::{Failure, Stop};
 use crate::log;
 use crate::observable::make_observable;
-use crate::sys::{Map, Prog, unpin};
+use crate::sys::{Map, Prog, open_with, unpin};
 
 /// A loaded object: what of it stays alive is what is here.
 pub struct Object {
@@ -61,9 +63,10 @@ impl Object {
             let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
             Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
         };
+        let kconfig = kconfig(image)?;
         let mut open = ObjectBuilder::default()
             .name(OBJECT_NAME)
-            .and_then(|builder| builder.open_memory(&image.elf))
+            .and_then(|builder| open_with(builder, &image.elf, &kconfig))
             .map_err(|error| refused("cannot be opened", error))?;
         choose_programs(&mut open, image)?;
         tell_types(&mut open);
@@ -130,6 +133,17 @@ fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
 /// and a C name has no dot.
 fn map_name(libbpf: &str) -> String {
     libbpf.find('.').map_or(libbpf, |dot| &libbpf[dot..]).to_owned()
+}
+
+/// The options of the case as text of a kernel's configuration; of two with one name the later one.
+fn kconfig(image: &ObjectImage) -> Result<CString, Stop> {
+    let mut text = String::new();
+    for (index, (name, value)) in image.kconfig.iter().enumerate() {
+        if !image.kconfig[index + 1..].iter().any(|(later, _)| later == name) {
+            let _ = writeln!(text, "{name}={value}");
+        }
+    }
+    CString::new(text).map_err(|_| Stop::case(format!("object {}: an option holds a NUL", image.name)))
 }
 
 fn choose_programs(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {

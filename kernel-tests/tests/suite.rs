@@ -14,6 +14,7 @@ fn settings(planes: &[PlaneName]) -> Settings {
         engine: Engine::default(),
         filter: Vec::new(),
         ignores: Vec::new(),
+        described: bpftwin_conformance::described::Described::default(),
         ledger: Ledger::default(),
         today: Date::from_unix_days(0),
     }

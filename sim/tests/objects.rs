@@ -233,13 +233,13 @@ fn kconfig_variables_hold_the_described_kernels_values() {
         // By alignment, size and name: CONFIG_HZ, LINUX_KERNEL_VERSION, CONFIG_BPF.
         (word(0), word(4), value[8])
     };
-    assert_eq!(version(&LoadOptions::default()), (0, Release::V6_18.kernel_version(), 0));
+    assert_eq!(version(&LoadOptions::default()), (250, Release::V6_18.kernel_version(), 1));
     let options = LoadOptions {
-        kconfig: vec![("CONFIG_HZ".into(), "250".into()), ("CONFIG_BPF".into(), "y".into())],
+        kconfig: vec![("CONFIG_HZ".into(), "1000".into()), ("CONFIG_BPF".into(), "n".into())],
         kernel_version: Some(0x060102),
         ..LoadOptions::default()
     };
-    assert_eq!(version(&options), (250, 0x060102, 1));
+    assert_eq!(version(&options), (1000, 0x060102, 0));
 }
 
 #[test]

@@ -7,7 +7,6 @@ use bpftwin_conformance::fuzz::instructions::Level;
 use bpftwin_conformance::ledger::Date;
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::bpf::Engine;
-use bpftwin_sim::bpf::load::LoadOptions;
 use bpftwin_sim::uapi::{ProgType, Release};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -102,6 +101,8 @@ pub struct Selection {
     /// What runs programs in the simulator; `rbpf` declines what that crate gets wrong
     #[arg(long, value_name = "ENGINE", default_value_t, value_parser = engine())]
     pub engine: Engine,
+    #[command(flatten)]
+    pub described: Described,
     /// How many scenarios run at a time; all processors if not given
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -133,6 +134,8 @@ pub struct Suite {
     /// What runs programs in the simulator; `rbpf` declines what that crate gets wrong
     #[arg(long, value_name = "ENGINE", default_value_t, value_parser = engine())]
     pub engine: Engine,
+    #[command(flatten)]
+    pub described: Described,
     /// How many objects run at a time; all processors if not given
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -161,38 +164,35 @@ pub struct Objects {
     pub file: Vec<String>,
     #[command(flatten)]
     pub described: Described,
+}
+
+/// The kernel that objects are loaded for, and what they are there.
+#[derive(Args, Debug, Clone)]
+pub struct Described {
+    /// The kernel's types, for CO-RE: `abi` (bundled; if nobody says otherwise), `host`, or a file with BTF
+    #[arg(long, value_name = "TYPES", value_hint = ValueHint::FilePath)]
+    pub btf: Option<String>,
+    /// The kernel's configuration, for `__kconfig` variables: a file like those in `/boot`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kconfig: Option<PathBuf>,
     /// Give a program a type, where its section's name says none; by the kernel's name without `BPF_PROG_TYPE_`
     #[arg(long = "type", value_name = "PROGRAM=TYPE", value_parser = program_type)]
     pub types: Vec<(String, ProgType)>,
 }
 
-/// The kernel that objects are loaded for.
-#[derive(Args, Debug)]
-pub struct Described {
-    /// The kernel's types, for CO-RE: `abi` (bundled), `host`, or a file with BTF
-    #[arg(long, value_name = "TYPES", default_value = "abi", value_hint = ValueHint::FilePath)]
-    pub btf: String,
-    /// The kernel's configuration, for `__kconfig` variables: a file like those in `/boot`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub kconfig: Option<PathBuf>,
-}
-
 impl Described {
-    /// How to load objects for that kernel.
-    pub fn options(&self) -> Result<LoadOptions, String> {
+    /// What the files named say.
+    pub fn read(&self) -> Result<described::Described, String> {
         let kconfig = self.kconfig.as_deref().map(described::kconfig).transpose()?;
-        let kernel_types = described::types(&self.btf)?;
-        Ok(LoadOptions { kconfig: kconfig.unwrap_or_default(), kernel_types, ..LoadOptions::default() })
+        let kernel_types = self.btf.as_deref().map(described::types).transpose()?.flatten();
+        let types = self.types.clone();
+        Ok(described::Described { kernel_types, kconfig: kconfig.unwrap_or_default(), types })
     }
 }
 
 fn program_type(text: &str) -> Result<(String, ProgType), String> {
     let (program, name) = text.split_once('=').ok_or("expected PROGRAM=TYPE")?;
-    let wanted = format!("BPF_PROG_TYPE_{}", name.to_uppercase());
-    let known = ProgType::ALL.iter().find(|known| known.kernel_name() == wanted);
-    known
-        .map(|&known| (program.to_owned(), known))
-        .ok_or_else(|| format!("there is no program type {wanted}"))
+    Ok((program.to_owned(), described::program_type(name)?))
 }
 
 #[derive(Args, Debug)]

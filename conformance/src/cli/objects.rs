@@ -7,13 +7,20 @@ use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::inventory::{Inventory, Need, inventory};
 use bpftwin_conformance::resolve::{Library, objects::open};
 
+use bpftwin_sim::bpf::load::LoadOptions;
+
 use super::args::{Format, Objects};
 use super::{Stop, Terminal};
 
 /// Describes object files; exit 1 if the simulator lacks something one of them needs.
 pub fn objects(terminal: &Terminal, objects: &Objects) -> Result<Exit, Stop> {
     let mut exit = Exit::Pass;
-    let options = objects.described.options().map_err(Stop::usage)?;
+    let described = objects.described.read().map_err(Stop::usage)?;
+    let options = LoadOptions {
+        kconfig: described.kconfig.clone(),
+        kernel_types: described.kernel_types.as_ref().map(|types| types.0.clone()),
+        ..LoadOptions::default()
+    };
     for file in &objects.file {
         let opened = match open(&Library::beside(Path::new("")), file) {
             Ok(opened) => opened,
@@ -26,7 +33,7 @@ pub fn objects(terminal: &Terminal, objects: &Objects) -> Result<Exit, Stop> {
             Err(what) => return Err(Stop::usage(what.to_string())),
         };
         let mut object = opened.object.clone();
-        for (program, prog_type) in &objects.types {
+        for (program, prog_type) in &described.types {
             if !object.set_type(program, *prog_type) {
                 return Err(Stop::usage(format!("{file} has no program {program}")));
             }

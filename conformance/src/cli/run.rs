@@ -55,7 +55,9 @@ fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, St
     planes.sort_unstable();
     planes.dedup();
     let (ledger, today) = (ledger(selection.ledger.as_deref())?, today(selection.date));
-    Ok(Settings { planes, as_kernel: selection.as_kernel, engine: selection.engine, ledger, today })
+    let described = selection.described.read().map_err(Stop::usage)?;
+    let (as_kernel, engine) = (selection.as_kernel, selection.engine);
+    Ok(Settings { planes, as_kernel, engine, described, ledger, today })
 }
 
 /// The ledger in `file`, or the bundled one.

@@ -37,6 +37,7 @@ pub fn compare(terminal: &Terminal, selection: &Selection) -> Result<Exit, Stop>
         plane: vec![PlaneName::Sim, PlaneName::ProgRun],
         as_kernel: selection.as_kernel,
         engine: selection.engine,
+        described: selection.described.clone(),
         jobs: selection.jobs,
         ledger: selection.ledger.clone(),
         date: selection.date,
@@ -94,6 +95,7 @@ fn settings(suite: &Suite) -> Result<Settings, Stop> {
         engine: suite.engine,
         filter: suite.filter.clone(),
         ignores: suite.ignore.iter().map(ignore).collect(),
+        described: suite.described.read().map_err(Stop::usage)?,
         ledger: run::ledger(suite.ledger.as_deref())?,
         today: run::today(suite.date),
     })

@@ -138,6 +138,8 @@ impl Target {
                 globals: Vec::new(),
                 programs: self.programs(),
                 types: Vec::new(),
+                kconfig: Vec::new(),
+                kernel_types: None,
             }],
             maps,
             network: network(),

@@ -192,6 +192,8 @@ impl<'a> Simulation<'a> {
                         value: g.value.0.clone(),
                     })
                     .collect(),
+                kconfig: image.kconfig.clone(),
+                kernel_types: image.kernel_types.as_ref().map(|types| types.0.clone()),
                 ..LoadOptions::default()
             };
             let loaded = kernel.load(object, &options).map_err(|error| error.to_string())?;

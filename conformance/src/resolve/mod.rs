@@ -13,6 +13,7 @@ pub use run::{RecordCheck, RunExpect};
 
 use crate::case::Case;
 use crate::compare::IgnoreRule;
+use crate::described::Described;
 use crate::scenario::mistake::{Mistake, Mistakes, What};
 use crate::scenario::model::File;
 use crate::scenario::{Form, Scenario};
@@ -50,6 +51,15 @@ pub enum Refusal {
 
 /// Resolves a scenario with the files of `library`.
 pub fn resolve(scenario: &Scenario, library: &Library) -> Result<Resolved, Refusal> {
+    resolve_for(scenario, library, &Described::default())
+}
+
+/// The same, for a kernel that is described besides.
+pub fn resolve_for(
+    scenario: &Scenario,
+    library: &Library,
+    described: &Described,
+) -> Result<Resolved, Refusal> {
     match &scenario.form {
         Form::Topology(_, parts) => Err(Refusal::NotYet(format!(
             "a scenario with {} is of the topology form, which no plane runs; the program form (`[[packet]]`) runs",
@@ -57,7 +67,7 @@ pub fn resolve(scenario: &Scenario, library: &Library) -> Result<Resolved, Refus
         ))),
         Form::Program(file) => {
             let mut mistakes = Vec::new();
-            let resolved = program(scenario, file, library, &mut mistakes);
+            let resolved = program(scenario, file, library, described, &mut mistakes);
             if mistakes.is_empty() {
                 return Ok(resolved);
             }
@@ -67,9 +77,15 @@ pub fn resolve(scenario: &Scenario, library: &Library) -> Result<Resolved, Refus
     }
 }
 
-fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut Vec<Mistake>) -> Resolved {
+fn program(
+    scenario: &Scenario,
+    file: &File,
+    library: &Library,
+    described: &Described,
+    mistakes: &mut Vec<Mistake>,
+) -> Resolved {
     let header = &file.scenario;
-    let objects = Objects::open(header, library, mistakes);
+    let objects = Objects::open(header, library, described, mistakes);
     // Without every object, names would be called unknown that are not.
     let all_open = objects.opened.len() == header.objects.len() && !header.objects.is_empty();
     let before_network = mistakes.len();
@@ -95,7 +111,7 @@ fn program(scenario: &Scenario, file: &File, library: &Library, mistakes: &mut V
     let mut expects = Vec::new();
     let mut last = Vec::new();
     if all_open {
-        case.objects = objects.images(header, mistakes);
+        case.objects = objects.images(header, library, described, mistakes);
         case.maps = maps::contents(&file.map, &objects, library, mistakes);
         if let Some(program) = &header.program
             && let Err(mistake) = objects.program(program)

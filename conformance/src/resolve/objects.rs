@@ -9,7 +9,8 @@ use bpftwin_sim::uapi::ProgType;
 
 use super::library::Library;
 use crate::bytes::Bytes;
-use crate::case::{Global, ObjectImage};
+use crate::case::{self, Global, ObjectImage};
+use crate::described::{self, Described};
 use crate::layout::{Encoder, Layout, Sense};
 use crate::scenario::mistake::{Mistake, What};
 use crate::scenario::model::Header;
@@ -57,15 +58,29 @@ pub struct Objects {
     pub opened: BTreeMap<String, Arc<Opened>>,
     /// What they mean.
     pub shape: Shape,
+    /// By the scenario's names: programs given a type.
+    typed: BTreeMap<String, Vec<case::Typed>>,
 }
 
 impl Objects {
     /// Opens every object of the header; what does not open is a mistake and missing.
-    pub fn open(header: &Header, library: &Library, mistakes: &mut Vec<Mistake>) -> Self {
-        let mut objects = Self { opened: BTreeMap::new(), shape: Shape::default() };
+    pub fn open(
+        header: &Header,
+        library: &Library,
+        described: &Described,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Self {
+        let (opened, typed) = (BTreeMap::new(), BTreeMap::new());
+        let mut objects = Self { opened, shape: Shape::default(), typed };
         for (name, path) in &header.objects {
             match open(library, path) {
-                Ok(opened) => {
+                Ok(mut opened) => {
+                    let types = described.types.iter();
+                    if types.clone().any(|(program, _)| opened.object.program(program).is_some()) {
+                        let mut object = opened.object.clone();
+                        objects.typed.insert(name.value.clone(), described.set_types(&mut object));
+                        opened = Arc::new(Opened { elf: opened.elf.clone(), object });
+                    }
                     objects.shape.objects.insert(name.value.clone(), shape(&opened.object));
                     objects.opened.insert(name.value.clone(), opened);
                 }
@@ -76,6 +91,15 @@ impl Objects {
             }
         }
         if objects.opened.len() == header.objects.len() && !header.objects.is_empty() {
+            for (program, _) in &described.types {
+                if objects.opened.values().all(|opened| opened.object.program(program).is_none()) {
+                    let what = format!("no object has a program {program} to give a type");
+                    mistakes.push(Mistake::new(What::Value(what), &header.title.span));
+                }
+            }
+            for (program, prog_type) in &header.types {
+                objects.set_type(program, prog_type, mistakes);
+            }
             for (name, record) in &header.records {
                 objects.set_record(name, record, mistakes);
             }
@@ -120,6 +144,30 @@ impl Objects {
         }
     }
 
+    fn set_type(
+        &mut self,
+        program: &Spanned<String>,
+        prog_type: &Spanned<String>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let (object, name) = match self.program(program) {
+            Ok(found) => found,
+            Err(mistake) => return mistakes.push(mistake),
+        };
+        let given = match described::program_type(prog_type) {
+            Ok(given) => given,
+            Err(why) => return mistakes.push(Mistake::new(What::Value(why), &prog_type.span)),
+        };
+        let opened = &self.opened[&object];
+        let mut typed = opened.object.clone();
+        typed.set_type(&name, given);
+        self.shape.objects.insert(object.clone(), shape(&typed));
+        let opened = Arc::new(Opened { elf: opened.elf.clone(), object: typed });
+        self.opened.insert(object.clone(), opened);
+        let typed = case::Typed { program: name, prog_type: given as u32 };
+        self.typed.entry(object).or_default().push(typed);
+    }
+
     fn set_record(&mut self, map: &Spanned<String>, record: &Spanned<String>, mistakes: &mut Vec<Mistake>) {
         let (object, name) = match self.map(map) {
             Ok((object, name, _)) => (object, name),
@@ -145,7 +193,26 @@ impl Objects {
     }
 
     /// The case's objects, with `config` set and only `programs` (by object) and what they need loaded.
-    pub fn images(&self, header: &Header, mistakes: &mut Vec<Mistake>) -> Vec<ObjectImage> {
+    pub fn images(
+        &self,
+        header: &Header,
+        library: &Library,
+        described: &Described,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<ObjectImage> {
+        let kernel_types = header.btf.as_ref().and_then(|btf| {
+            let read = |path: &str| library.read(path).map(std::borrow::Cow::into_owned);
+            described::types_by(btf, read).unwrap_or_else(|why| {
+                mistakes.push(Mistake::new(What::File { path: btf.value.clone(), why }, &btf.span));
+                None
+            })
+        });
+        for option in header.kconfig.keys().filter(|option| !option.starts_with("CONFIG_")) {
+            let what = format!("{} is no kernel option, whose names begin with CONFIG_", option.value);
+            mistakes.push(Mistake::new(What::Value(what), &option.span));
+        }
+        let kconfig = header.kconfig.iter().map(|(name, value)| (name.value.clone(), value.value.clone()));
+        let kconfig: Vec<(String, String)> = kconfig.collect();
         for object in header.config.keys() {
             if !self.opened.contains_key(&object.value)
                 && header.objects.keys().all(|o| o.value != object.value)
@@ -165,13 +232,17 @@ impl Objects {
                         Err(mistake) => mistakes.push(mistake),
                     }
                 }
-                ObjectImage {
+                let mut image = ObjectImage {
                     name: name.clone(),
                     elf: Bytes(opened.elf.clone()),
                     globals,
                     programs: Vec::new(),
-                    types: Vec::new(),
-                }
+                    types: self.typed.get(name).cloned().unwrap_or_default(),
+                    kconfig: kconfig.clone(),
+                    kernel_types: kernel_types.clone(),
+                };
+                described.describe(&mut image);
+                image
             })
             .collect()
     }

@@ -75,6 +75,16 @@ pub struct Header {
     /// Per object: global variables by C name and their values before loading.
     #[serde(default)]
     pub config: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Node>>,
+    /// The types of the kernel the simulator describes, for CO-RE: `abi` (bundled, and the default), `host`, or a file with
+    /// BTF.
+    pub btf: Option<Spanned<String>>,
+    /// `CONFIG_*` options of the kernel, for `__kconfig` variables, with values as in `/boot/config`.
+    #[serde(default)]
+    pub kconfig: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Types of programs whose sections' names say none: the kernel's name without `BPF_PROG_TYPE_`, such as
+    /// `sched_cls`.
+    #[serde(default)]
+    pub types: BTreeMap<Spanned<String>, Spanned<String>>,
     /// Per perf or ring buffer: the C type of its records, so that they are compared field by field.
     #[serde(default)]
     pub records: BTreeMap<Spanned<String>, Spanned<String>>,

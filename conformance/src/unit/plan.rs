@@ -256,6 +256,8 @@ pub fn plan(
             elf,
             globals: Vec::new(),
             types: types.collect(),
+            kconfig: Vec::new(),
+            kernel_types: None,
             programs: needed.into_iter().map(ToOwned::to_owned).collect(),
         }],
         network: Network::default(),

@@ -11,6 +11,7 @@ use super::Verdict;
 use super::judge::{Tested, judge, unseen};
 use super::plan::{Plan, plan};
 use crate::compare::{IgnoreRule, compare};
+use crate::described::Described;
 use crate::ledger::{Date, Ledger};
 use crate::observation::{Observation, Report};
 use crate::plane::kernel::KernelPlane;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub filter: Vec<String>,
     /// Fields that are not compared.
     pub ignores: Vec<IgnoreRule>,
+    /// The kernel objects are loaded for.
+    pub described: Described,
     /// Known differences.
     pub ledger: Ledger,
     /// For the ledger's dates.
@@ -121,7 +124,9 @@ fn plan_of(
         let label = format!("{}/{test}", object.name);
         settings.filter.is_empty() || settings.filter.iter().any(|part| label.contains(part))
     };
-    plan(object, elf.to_vec().into(), settings.planes.len() > 1, wanted, unloadable)
+    let mut plan = plan(object, elf.to_vec().into(), settings.planes.len() > 1, wanted, unloadable)?;
+    plan.case.objects.iter_mut().for_each(|image| settings.described.describe(image));
+    Ok(plan)
 }
 
 fn attempt(
@@ -132,7 +137,10 @@ fn attempt(
 ) {
     let opened = Object::parse(&report.name, elf).map_err(|error| error.to_string());
     let planned = opened.and_then(|mut object| {
-        let plan = plan_of(&object, elf, settings, unloadable)?;
+        let given = settings.described.set_types(&mut object);
+        let mut plan = plan_of(&object, elf, settings, unloadable)?;
+        let image = &mut plan.case.objects[0];
+        image.types.extend(given.into_iter().filter(|typed| image.programs.contains(&typed.program)));
         set_types(&mut object, &plan.case.objects[0])?;
         Ok((Arc::new(object), plan))
     });

@@ -23,7 +23,7 @@ pub use ids::{Kind, ids};
 pub use libbpf::{LibbpfMap, LibbpfProgram, Opened};
 pub use map::{Elements, Map, MapCreate};
 pub use netlink::{Netlink, NetlinkError, attributes};
-pub use object::{inner_map, unpin};
+pub use object::{inner_map, open_with, unpin};
 pub use process::{Capability, confine, network_namespace, pin_to_cpu, unshare_network};
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
 pub use ring::{Overflow, PerfBuffer, RingBuffer, UserRingBuffer};

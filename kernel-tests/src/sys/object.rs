@@ -1,6 +1,23 @@
 //! What libbpf-rs has no safe call for.
 
-use libbpf_rs::{AsRawLibbpf, OpenMapMut};
+use std::ffi::CStr;
+
+use libbpf_rs::{AsRawLibbpf, ObjectBuilder, OpenMapMut, OpenObject};
+
+/// Opens an object from memory, with `kconfig` going before the running kernel's configuration.
+pub fn open_with(
+    builder: &mut ObjectBuilder,
+    elf: &[u8],
+    kconfig: &CStr,
+) -> Result<OpenObject, libbpf_rs::Error> {
+    // SAFETY: the options are the builder's own, which nothing else uses meanwhile, and the text outlives the call that
+    // reads it; afterwards they do not point to it any more.
+    unsafe { (*builder.as_libbpf_object().as_ptr()).kconfig = kconfig.as_ptr() };
+    let opened = builder.open_memory(elf);
+    // SAFETY: as above.
+    unsafe { (*builder.as_libbpf_object().as_ptr()).kconfig = std::ptr::null() };
+    opened
+}
 
 /// Forgets where the object wants a map pinned, so that loading it leaves nothing behind.
 pub fn unpin(map: &mut OpenMapMut<'_>) {

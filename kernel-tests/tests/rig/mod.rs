@@ -88,6 +88,8 @@ pub fn case(elf: &[u8], programs: &[&str], runs: Vec<Run>) -> Case {
             globals: Vec::new(),
             programs,
             types: Vec::new(),
+            kconfig: Vec::new(),
+            kernel_types: None,
         }],
         maps: Vec::new(),
         network: Network::default(),

@@ -5,6 +5,7 @@ pub mod ctx;
 pub mod errno;
 pub mod helper;
 pub mod insn;
+mod kconfig;
 mod kernel_enum;
 pub mod map;
 pub mod prog;
@@ -12,6 +13,7 @@ mod release;
 pub mod sockopt;
 
 pub use errno::Errno;
+pub use kconfig::{KCONFIG, kconfig};
 pub use map::MapType;
 pub use prog::{AttachType, ProgType, ProgTypes, return_range};
 pub use release::Release;

@@ -161,11 +161,11 @@ int prog(void *ctx)
 #endif
 
 #ifdef config_not_set
-extern int CONFIG_HZ __kconfig;
+extern int CONFIG_LOG_BUF_SHIFT __kconfig;
 SEC("tc")
 int prog(void *ctx)
 {
-	return CONFIG_HZ;
+	return CONFIG_LOG_BUF_SHIFT;
 }
 #endif
 

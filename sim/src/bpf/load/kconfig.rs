@@ -2,7 +2,7 @@
 
 use super::{LoadError, LoadOptions};
 use crate::bpf::object::{Extern, ExternKind, KconfigValue, Object};
-use crate::uapi::Release;
+use crate::uapi::{self, Release};
 
 /// The bytes of the map; `size` is its value's.
 pub(super) fn contents(
@@ -27,12 +27,13 @@ fn known(declared: &Extern, options: &LoadOptions, release: Release) -> Result<O
     let name = declared.name.as_str();
     if name.starts_with("CONFIG_") {
         let given = options.kconfig.iter().rfind(|(option, _)| option == name);
-        return match given {
-            Some((_, value)) => Ok(Some(value.clone())),
+        let value = given.map(|(_, value)| value.as_str()).or_else(|| uapi::kconfig(name));
+        return match value {
+            Some(value) => Ok(Some(value.to_owned())),
             None if declared.weak => Ok(None),
-            None => {
-                Err("is not set; declare it __weak, or set it in the scenario's kernel configuration".into())
-            }
+            None => Err("is not set in the kernel described; declare it __weak, or set it in the scenario's `kconfig` or \
+                         with --kconfig"
+                .into()),
         };
     }
     match name {

@@ -36,7 +36,7 @@ pub struct LoadOptions {
     /// Maps to give another `max_entries`, by name.
     pub max_entries: Vec<(String, u32)>,
     /// `CONFIG_*` options of the kernel spoken as, for `__kconfig` variables, with values as in `/boot/config`: `y`, `n`,
-    /// `m`, a number, or a string in double quotes.
+    /// `m`, a number, or a string in double quotes. What is not here is as in [`KCONFIG`](crate::uapi::KCONFIG).
     pub kconfig: Vec<(String, String)>,
     /// `LINUX_KERNEL_VERSION`, as `KERNEL_VERSION(a, b, c)`; `None`: [`Release::kernel_version`].
     ///
