@@ -238,11 +238,10 @@ impl<'a> Simulation<'a> {
             MapValue::Bytes(_) => None,
             MapValue::Map(inner) => Some(Reference::Map(self.map(&write.object, inner)?)),
             MapValue::Program(name) => {
-                let (object, loaded) = self.object(&write.object)?;
+                let (_, loaded) = self.object(&write.object)?;
                 let missing = || format!("program {name} of {} is not loaded", write.object);
                 let prog = loaded.programs.get(name).copied().ok_or_else(missing)?;
-                let spec = object.program(name).ok_or_else(missing)?;
-                let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
+                let callee = TailCallee::of(&self.kernel.machine, prog);
                 Some(Reference::Program(callee))
             }
         };

@@ -2,6 +2,8 @@
 //! simulator and on the running kernel, with sockets that both have.
 
 use bpftwin_sim::bpf::load::HelperUse;
+use bpftwin_sim::bpf::map::{Reference, TailCallee};
+use bpftwin_sim::bpf::program::{Image, Program};
 use bpftwin_sim::net;
 use bpftwin_sim::net::helper;
 use bpftwin_sim::uapi::map::BPF_F_NO_PREALLOC;
@@ -233,6 +235,47 @@ fn storage_of_cgroups() {
         );
         rig.agree(TC, &get);
         rig.agree(XDP, &get);
+    }
+}
+
+/// Who may be in a prog array after whom.
+#[test]
+fn programs_that_share_a_prog_array() {
+    let storage = |map_type| spec(map_type, 16, 8, 0, 0);
+    let rig = || {
+        Rig::new(&[
+            spec(MapType::ProgArray, 4, 4, 8, 0),
+            storage(MapType::CgroupStorage),
+            storage(MapType::CgroupStorage),
+            storage(MapType::PercpuCgroupStorage),
+            spec(MapType::ProgArray, 4, 4, 8, 0),
+        ])
+    };
+    let stores = |map: u32| format!("r1 = map{map} ll; r2 = 0; call 81; r0 = 1; exit");
+    let (plain, on) = ("r0 = 1; exit".to_owned(), "r2 = map4 ll; r3 = 0; call 12; r0 = 1; exit".to_owned());
+    let both = "r1 = map1 ll; r2 = 0; call 81; r1 = map3 ll; r2 = 0; call 81; r0 = 1; exit".to_owned();
+    let texts = [plain.clone(), on, stores(1), stores(2), stores(3), both];
+    let egress = (ProgType::CgroupSkb, AttachType::CgroupInetEgress);
+    let tcx = (ProgType::SchedCls, AttachType::TcxIngress);
+    let mut programs: Vec<_> = texts.into_iter().map(|text| (CGROUP, text)).collect();
+    programs.extend([(egress, plain.clone()), (TC, plain.clone()), (tcx, plain.clone()), (XDP, plain)]);
+    for first in &programs {
+        for second in &programs {
+            let mut rig = rig();
+            for (key, (kind, text)) in [first, second].into_iter().enumerate() {
+                let fd = rig.load(*kind, text).unwrap_or_else(|log| panic!("{text}\n{log}"));
+                let key = (key as u32).to_le_bytes();
+                let real = rig.maps[0].1.update(&key, &fd.raw().to_le_bytes(), 0);
+                let used = (0..rig.maps.len()).filter(|map| text.contains(&format!("map{map} ")));
+                let maps = used.map(|map| rig.maps[map].0).collect();
+                let image = Image { maps, ..rig.image(*kind, text) };
+                let machine = &mut rig.simulated.machine;
+                let prog = machine.add_program(Program::new(image).expect("decodes"));
+                let program = Reference::Program(TailCallee::of(machine, prog));
+                let simulated = machine.maps.sys_update_reference(rig.maps[0].0, &key, program, 0);
+                assert_eq!(simulated, real, "{first:?} then {second:?}");
+            }
+        }
     }
 }
 

@@ -164,7 +164,7 @@ pub fn prog_array(machine: &mut Machine, entries: u32) -> MapId {
 }
 
 pub fn set_program(machine: &mut Machine, array: MapId, index: u32, prog: ProgId) {
-    let callee = TailCallee { prog, prog_type: ProgType::SchedCls, xdp_has_frags: false };
+    let callee = TailCallee::of(machine, prog);
     let (maps, _) = machine.maps();
     maps.sys_update_reference(array, &index.to_le_bytes(), Reference::Program(callee), 0).unwrap();
 }

@@ -95,7 +95,7 @@ fn machine(engine: Engine, refused: &[u32]) -> Machine {
     let start = assemble(&second(0)).unwrap().functions[1].start_slot;
     add(&mut machine, &first, refused.contains(&0));
     let prog = add(&mut machine, &second(function_addr(start)), refused.contains(&1));
-    let callee = TailCallee { prog, prog_type: ProgType::SchedCls, xdp_has_frags: false };
+    let callee = TailCallee::of(&machine, prog);
     let (maps, _) = machine.maps();
     maps.sys_update_reference(progs, &0_u32.to_le_bytes(), Reference::Program(callee), 0).unwrap();
     machine

@@ -240,18 +240,17 @@ pub(super) fn fill_prog_arrays(
     let tagged = object.tails.iter().map(|tail| (tail.map, tail.slot, &tail.program, false));
     for (map, slot, name, due) in initial.flatten().chain(tagged) {
         let Ok(id) = created[map] else { continue };
-        let Some(spec) = object.program(name) else {
+        if object.program(name).is_none() {
             fail(map, slot, format!("there is no program \"{name}\""));
             continue;
-        };
+        }
         let Some(&prog) = programs.get(name) else {
             if due {
                 fail(map, slot, format!("program \"{name}\" is not loaded; load it too"));
             }
             continue;
         };
-        let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
-        let program = Reference::Program(callee);
+        let program = Reference::Program(TailCallee::of(machine, prog));
         if let Err(errno) = machine.maps.sys_update_reference(id, &slot.to_le_bytes(), program, 0) {
             fail(map, slot, format!("storing program \"{name}\" fails with {errno}"));
         }

@@ -264,7 +264,7 @@ pub(super) fn add(machine: &mut Machine, spec: &ProgramSpec, image: Image) -> Re
         what: error.what,
     })?;
     let prog = machine.add_program(program);
-    let callee = TailCallee { prog, prog_type: spec.prog_type, xdp_has_frags: spec.xdp_frags };
+    let callee = TailCallee::of(machine, prog);
     for map in maps {
         if machine.maps.spec(map).map_type == MapType::ProgArray {
             machine.maps.map(map).claim(callee).map_err(|errno| LoadError::ProgArray {

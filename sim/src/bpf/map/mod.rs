@@ -34,6 +34,7 @@ mod sock_map;
 mod socket;
 mod spec;
 mod table;
+mod tail_callee;
 #[cfg(test)]
 mod tests;
 mod user_ringbuf;
@@ -46,12 +47,12 @@ pub use ops::Map;
 pub use ringbuf::{Ringbuf, RingbufQuery};
 pub use socket::{Holder, SocketRef};
 pub use spec::{MapSpec, SpecialField, SpecialKind};
+pub use tail_callee::TailCallee;
 pub use user_ringbuf::{Sample, UserRingbuf};
 
-use crate::bpf::machine::ProgId;
 use crate::bpf::mem::{Addr, MAP_HANDLE_BASE, Memory};
 use crate::uapi::map::{BPF_F_LOCK, BPF_F_RDONLY, BPF_F_WRONLY};
-use crate::uapi::{Errno, MapType, ProgType, Release};
+use crate::uapi::{Errno, MapType, Release};
 
 /// Identifies a map in [`Maps`]. Its handle in guest memory is [`MapId::handle`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -99,17 +100,6 @@ pub enum Reference {
 /// A cgroup's id, its inode number: what `bpf_skb_cgroup_id` gives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CgroupId(pub u64);
-
-/// What makes programs exchangeable by a tail call (`kernel/bpf/core.c: __bpf_prog_map_compatible`, v6.12).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TailCallee {
-    /// The program.
-    pub prog: ProgId,
-    /// Its type.
-    pub prog_type: ProgType,
-    /// Whether it takes XDP frames in several buffers.
-    pub xdp_has_frags: bool,
-}
 
 /// A record that came out of a ring buffer or a perf event array.
 #[derive(Clone, PartialEq, Eq, Debug)]

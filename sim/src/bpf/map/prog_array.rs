@@ -3,13 +3,13 @@
 use super::fd_array::FdArray;
 use super::{Map, MapCtx, MapSpec, Reference, TailCallee};
 use crate::bpf::machine::ProgId;
-use crate::uapi::{Errno, ProgType};
+use crate::uapi::Errno;
 
 /// Programs to tail-call. User space reads a program's number where the kernel gives its id.
 pub(super) struct ProgArray {
     slots: FdArray,
     /// What the first program in it, or calling through it, was like.
-    owner: Option<(ProgType, bool)>,
+    owner: Option<TailCallee>,
 }
 
 impl ProgArray {
@@ -57,8 +57,11 @@ impl Map for ProgArray {
     }
 }
 
-/// `kernel/bpf/core.c: bpf_prog_map_compatible`, v6.12.
-fn claim(owner: &mut Option<(ProgType, bool)>, callee: TailCallee) -> Result<(), Errno> {
-    let kind = (callee.prog_type, callee.xdp_has_frags);
-    if *owner.get_or_insert(kind) == kind { Ok(()) } else { Err(Errno::EINVAL) }
+/// `kernel/bpf/core.c: __bpf_prog_map_compatible`, v6.12.
+fn claim(owner: &mut Option<TailCallee>, callee: TailCallee) -> Result<(), Errno> {
+    let owner = owner.get_or_insert(callee);
+    let alike = |of: &TailCallee| (of.prog_type, of.xdp_has_frags, of.attach_type);
+    let stores = owner.storage.iter().zip(callee.storage);
+    let mut fits = stores.map(|(had, has)| *had == has || (has.is_none() && !callee.calls_on));
+    if alike(owner) == alike(&callee) && fits.all(|fits| fits) { Ok(()) } else { Err(Errno::EINVAL) }
 }
