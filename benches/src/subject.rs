@@ -60,6 +60,7 @@ fn engine(program: &str) -> Case {
             globals: Vec::new(),
             programs: vec![program.to_owned()],
             types: Vec::new(),
+            sizes: Vec::new(),
             kconfig: Vec::new(),
             kernel_types: None,
         }],

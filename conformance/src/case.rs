@@ -70,6 +70,19 @@ pub struct ObjectImage {
     /// The types of the kernel the simulator describes; `None`: those of the user-space ABI. A real kernel has its own.
     #[serde(skip)]
     pub kernel_types: Option<KernelTypes>,
+    /// Maps that have room for another number of elements than the object says (`bpf_map__set_max_entries`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<Resized>,
+}
+
+/// How many elements a map has room for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resized {
+    /// The map's C name.
+    pub map: String,
+    /// `max_entries`.
+    pub max_entries: u32,
 }
 
 /// A program's type.

@@ -8,7 +8,7 @@ use libbpf_sys as kernel;
 
 use crate::failure::{Failure, Stop};
 use crate::object::Object;
-use crate::sys::{Elements, Errno, Map, possible_cpus};
+use crate::sys::{Elements, Errno, Image, Map, possible_cpus};
 
 /// Writes one element. A per-CPU map gets the value for every CPU.
 pub fn write(objects: &[Object], write: &MapWrite) -> Result<(), Stop> {
@@ -130,13 +130,21 @@ impl When {
     }
 }
 
+/// What a map held before the run.
+enum Before {
+    /// A list, since the map has to be asked for each of its elements.
+    Listed(Elements),
+    /// The memory of an array that is shared with this process.
+    Shared(Image),
+}
+
 /// One map under observation.
 struct Watched<'a> {
     object: &'a str,
     name: &'a str,
     map: &'a Map,
     when: When,
-    before: Elements,
+    before: Before,
 }
 
 impl Watched<'_> {
@@ -144,6 +152,42 @@ impl Watched<'_> {
         self.map.read_all(into).map_err(|errno: Errno| {
             Failure::Harness(format!("cannot read {}:{}: {errno}", self.object, self.name))
         })
+    }
+
+    /// Takes what the map holds now for what it held before the next run.
+    fn remember(&mut self) -> Result<(), Failure> {
+        if let Before::Shared(image) = &mut self.before {
+            image.update(self.map, |_, _| ());
+            return Ok(());
+        }
+        let mut now = Elements::default();
+        self.read(&mut now)?;
+        self.before = Before::Listed(now);
+        Ok(())
+    }
+
+    /// Appends what changed since the last time, by key. `now` is memory to use.
+    fn changes(&mut self, now: &mut Elements, changes: &mut Vec<MapChange>) -> Result<(), Failure> {
+        let fresh = Before::Listed(Elements::default());
+        let mut before = std::mem::replace(&mut self.before, fresh);
+        match &mut before {
+            Before::Shared(image) => self.shared_changes(image, changes),
+            Before::Listed(before) => {
+                self.read(now)?;
+                if compare(self, before, now, changes) {
+                    std::mem::swap(before, now);
+                }
+            }
+        }
+        self.before = before;
+        Ok(())
+    }
+
+    /// Appends the elements of a shared array that differ from `image`, by key.
+    fn shared_changes(&self, image: &mut Image, changes: &mut Vec<MapChange>) {
+        let start = changes.len();
+        image.update(self.map, |index, value| changes.push(self.change(&index.to_ne_bytes(), Some(value))));
+        changes[start..].sort_by(|a, b| a.key.cmp(&b.key));
     }
 
     fn change(&self, key: &[u8], value: Option<&[u8]>) -> MapChange {
@@ -173,16 +217,15 @@ impl<'a> Watch<'a> {
                     name,
                     map,
                     when: When::of(map),
-                    before: Elements::default(),
+                    before: Image::of(map)
+                        .map_or_else(|| Before::Listed(Elements::default()), Before::Shared),
                 })
             })
             .filter(|watched| case.watches(watched.object, watched.name))
             .collect();
         maps.sort_by_key(|watched| (watched.object, watched.name));
         for watched in maps.iter_mut().filter(|watched| watched.when == When::EachRun) {
-            let mut before = Elements::default();
-            watched.read(&mut before)?;
-            watched.before = before;
+            watched.remember()?;
         }
         Ok(Self { maps, now: Elements::default() })
     }
@@ -193,9 +236,7 @@ impl<'a> Watch<'a> {
         if let Some(watched) = self.maps.iter_mut().find(named)
             && watched.when == When::EachRun
         {
-            let mut now = Elements::default();
-            watched.read(&mut now)?;
-            watched.before = now;
+            watched.remember()?;
         }
         Ok(())
     }
@@ -204,10 +245,7 @@ impl<'a> Watch<'a> {
     pub fn changes(&mut self) -> Result<Vec<MapChange>, Failure> {
         let mut changes = Vec::new();
         for watched in self.maps.iter_mut().filter(|watched| watched.when == When::EachRun) {
-            watched.read(&mut self.now)?;
-            if compare(watched, &self.now, &mut changes) {
-                std::mem::swap(&mut watched.before, &mut self.now);
-            }
+            watched.changes(&mut self.now, &mut changes)?;
         }
         Ok(changes)
     }
@@ -224,6 +262,11 @@ impl<'a> Watch<'a> {
                 });
                 continue;
             }
+            if let Some(mut image) = Image::of(watched.map) {
+                // What differs from an array that is all zero.
+                watched.shared_changes(&mut image, &mut all);
+                continue;
+            }
             watched.read(&mut self.now)?;
             let sorted: BTreeMap<&[u8], &[u8]> = self.now.iter().collect();
             let array = is_array(watched.map);
@@ -238,9 +281,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Appends what differs between `watched.before` and `now`, by key; whether anything does.
-fn compare(watched: &Watched<'_>, now: &Elements, changes: &mut Vec<MapChange>) -> bool {
-    let before = &watched.before;
+/// Appends what differs between `before` and `now`, by key; whether anything does.
+fn compare(watched: &Watched<'_>, before: &Elements, now: &Elements, changes: &mut Vec<MapChange>) -> bool {
     let same_keys = before.keys() == now.keys();
     if same_keys && before.values() == now.values() {
         return false;

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 
-use bpftwin_conformance::case::{ObjectImage, Typed};
+use bpftwin_conformance::case::{ObjectImage, Resized, Typed};
 use bpftwin_conformance::observation::Decline;
 use bpftwin_sim::bpf::object::SectionName;
 use libbpf_rs::{ObjectBuilder, OpenObject, ProgramAttachType, ProgramType};
@@ -13,7 +13,7 @@ use libbpf_sys::{BPF_F_MMAPABLE, BPF_F_XDP_HAS_FRAGS};
 
 use crate::failure::{Failure, Stop};
 use crate::log;
-use crate::observable::make_observable;
+use crate::observable::{hold_still, make_observable};
 use crate::sys::{Map, Prog, open_with, unpin};
 
 /// A loaded object: what of it stays alive is what is here.
@@ -37,6 +37,8 @@ pub struct Program {
 /// How maps are created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Maps {
+    /// By [`make_observable`], and large maps by [`hold_still`].
+    Still,
     /// By [`make_observable`].
     Observable,
     /// With the object's own flags.
@@ -49,14 +51,21 @@ const OBJECT_NAME: &str = "case";
 impl Object {
     /// Opens, changes and loads `image`. Declines what libbpf or the verifier refuses, with their log.
     pub fn load(image: &ObjectImage) -> Result<Self, Stop> {
-        // Some inner maps cannot be changed so, such as those with special fields.
-        Self::load_with(image, Maps::Observable).or_else(|stop| match stop {
-            Stop::Decline(_) => Self::load_with(image, Maps::AsWritten),
-            stop @ Stop::Failure(_) => Err(stop),
-        })
+        let mut held = false;
+        let mut loaded = Self::load_with(image, Maps::Still, &mut held);
+        if held && matches!(loaded, Err(Stop::Decline(_))) {
+            // Some program may write to a large map.
+            loaded = Self::load_with(image, Maps::Observable, &mut held);
+        }
+        if matches!(loaded, Err(Stop::Decline(_))) {
+            // Some inner maps cannot be changed so, such as those with special fields.
+            loaded = Self::load_with(image, Maps::AsWritten, &mut held);
+        }
+        loaded
     }
 
-    fn load_with(image: &ObjectImage, how: Maps) -> Result<Self, Stop> {
+    /// `held`: whether some map is not to be changed by programs.
+    fn load_with(image: &ObjectImage, how: Maps, held: &mut bool) -> Result<Self, Stop> {
         log::begin();
         let refused = |what: &str, error: libbpf_rs::Error| {
             let log = log::take();
@@ -71,12 +80,15 @@ impl Object {
         choose_programs(&mut open, image)?;
         tell_types(&mut open);
         set_types(&mut open, image)?;
+        set_sizes(&mut open, image)?;
         set_globals(&mut open, image)?;
         open.maps_mut().for_each(|mut map| unpin(&mut map));
+        let changed = |error| refused("cannot be changed", error);
+        if how == Maps::Still {
+            *held = hold_still(&mut open).map_err(changed)?;
+        }
         let templates = match how {
-            Maps::Observable => {
-                make_observable(&mut open).map_err(|error| refused("cannot be changed", error))?
-            }
+            Maps::Still | Maps::Observable => make_observable(&mut open).map_err(changed)?,
             Maps::AsWritten => Vec::new(),
         };
         let loaded = open.load().map_err(|error| refused("is not loaded", error))?;
@@ -183,6 +195,17 @@ fn set_types(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {
                 || Stop::case(format!("object {} has no program {program} to give a type", image.name)),
             )?;
         prog.set_prog_type(ProgramType::from(*prog_type));
+    }
+    Ok(())
+}
+
+fn set_sizes(open: &mut OpenObject, image: &ObjectImage) -> Result<(), Stop> {
+    for Resized { map, max_entries } in &image.sizes {
+        let found = open.maps_mut().find(|known| map_name(&known.name().to_string_lossy()) == *map);
+        let absent = || Stop::case(format!("object {} has no map {map} to give a size", image.name));
+        found.ok_or_else(absent)?.set_max_entries(*max_entries).map_err(|error| {
+            Stop::case(format!("object {}: map {map}: max_entries = {max_entries}: {error}", image.name))
+        })?;
     }
     Ok(())
 }

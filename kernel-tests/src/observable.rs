@@ -30,6 +30,32 @@ pub fn make_observable(open: &mut OpenObject) -> Result<Vec<Map>, libbpf_rs::Err
     Ok(templates)
 }
 
+/// Bytes of an array, and elements of a hash, from which on it is worth knowing that no program changes it.
+const LARGE: u64 = 1 << 20;
+
+/// Has the verifier say that no program of the object changes its large maps, by `BPF_F_RDONLY_PROG`
+/// (`kernel/bpf/verifier.c: check_map_access_type, record_func_map`, v6.12): such a map need not be read after every run.
+/// Programs cannot notice, except that one which does write is refused. Whether there is any such map.
+pub fn hold_still(open: &mut OpenObject) -> Result<bool, libbpf_rs::Error> {
+    let mut any = false;
+    for mut map in open.maps_mut() {
+        let large = match u32::from(map.map_type()) {
+            kernel::BPF_MAP_TYPE_ARRAY => {
+                u64::from(map.value_size()).next_multiple_of(8) * u64::from(map.max_entries()) >= LARGE
+            }
+            // Read bucket by bucket.
+            kernel::BPF_MAP_TYPE_HASH => u64::from(map.max_entries()) >= LARGE,
+            _ => false,
+        };
+        let said = map.map_flags() & (kernel::BPF_F_RDONLY_PROG | kernel::BPF_F_WRONLY_PROG);
+        if large && said == 0 {
+            map.set_map_flags(map.map_flags() | kernel::BPF_F_RDONLY_PROG)?;
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
 /// What to add for a map of this type.
 fn flags(map_type: u32) -> u32 {
     match map_type {

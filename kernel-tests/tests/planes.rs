@@ -2,7 +2,7 @@
 
 mod rig;
 
-use bpftwin_conformance::case::{Global, MapValue, MapWrite};
+use bpftwin_conformance::case::{Global, MapValue, MapWrite, Resized, Typed};
 use rig::{LOCKED, ORDER, PROBE, agreed, case, marked, plain};
 
 fn write(map: &str, key: u32, value: MapValue) -> MapWrite {
@@ -41,6 +41,21 @@ fn every_kind_of_map_and_buffer() {
         kernel.runs.iter().any(|run| run.maps.iter().any(|change| change.value.is_none())),
         "one is deleted"
     );
+}
+
+#[test]
+fn what_an_object_leaves_to_its_loader() {
+    const LOADER: &[u8] = include_bytes!("../../conformance/tests/data/loader.o");
+    let packets = [60, 142, 60, 99].map(|len| plain("spread", &vec![0; len]));
+    let mut case = case(LOADER, &[], packets.to_vec());
+    case.objects[0].types = vec![Typed { program: "spread".into(), prog_type: 3 }];
+    // Large enough that it is first tried as one that no program changes, which this one does.
+    for max_entries in [50, 1 << 20] {
+        case.objects[0].sizes = vec![Resized { map: "counts".into(), max_entries }];
+        let kernel = agreed(&case);
+        let changed: Vec<usize> = kernel.runs.iter().map(|run| run.maps.len()).collect();
+        assert_eq!(changed, if max_entries == 50 { [0, 1, 0, 0] } else { [1, 1, 1, 1] });
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The layer over bpf(2) itself. Needs CAP_BPF and CAP_NET_ADMIN.
 
-use bpftwin_kernel_tests::sys::{Elements, Errno, Kind, Map, Prog, ProgLoad, TestRun, TestRunOut, ids};
+use bpftwin_kernel_tests::sys::{
+    Elements, Errno, Image, Kind, Map, Prog, ProgLoad, TestRun, TestRunOut, ids,
+};
 
 /// One instruction slot.
 const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
@@ -73,24 +75,28 @@ fn map_elements() {
 }
 
 #[test]
-fn a_shared_array_reads_as_the_system_call_does() {
-    for value_size in [8, 12] {
+fn an_image_of_a_shared_array_gives_what_changed() {
+    for value_size in [8, 12, 5000] {
         let mut map =
-            Map::new(libbpf_sys::BPF_MAP_TYPE_ARRAY, 4, value_size, 300, libbpf_sys::BPF_F_MMAPABLE)
+            Map::new(libbpf_sys::BPF_MAP_TYPE_ARRAY, 4, value_size, 3000, libbpf_sys::BPF_F_MMAPABLE)
                 .expect("creates");
-        for index in [0u32, 1, 299] {
-            let value = vec![index as u8 + 1; value_size as usize];
-            map.update(&index.to_ne_bytes(), &value, 0).expect("sets");
-        }
-        let (mut by_calls, mut by_memory) = (Elements::default(), Elements::default());
-        map.read_all(&mut by_calls).expect("reads");
+        assert!(Image::of(&map).is_none(), "it is not shared yet");
         map.share().expect("maps");
-        map.read_all(&mut by_memory).expect("reads");
-        assert_eq!((by_calls.keys(), by_calls.values()), (by_memory.keys(), by_memory.values()));
-        assert_eq!(
-            by_memory.iter().last(),
-            Some((&299u32.to_ne_bytes()[..], &vec![44; value_size as usize][..]))
-        );
+        let mut image = Image::of(&map).expect("it is shared");
+        let mut changed = || {
+            let mut changed = Vec::new();
+            image.update(&map, |index, value| changed.push((index, value.to_vec())));
+            changed
+        };
+        assert_eq!(changed(), []);
+        let value = |byte: u8| vec![byte; value_size as usize];
+        for (index, byte) in [(0u32, 1), (1, 2), (2999, 3)] {
+            map.update(&index.to_ne_bytes(), &value(byte), 0).expect("sets");
+        }
+        assert_eq!(changed(), [(0, value(1)), (1, value(2)), (2999, value(3))]);
+        map.update(&1u32.to_ne_bytes(), &value(0), 0).expect("sets");
+        assert_eq!(changed(), [(1, value(0))]);
+        assert_eq!(changed(), []);
     }
 }
 

@@ -140,6 +140,7 @@ impl Target {
                 types: Vec::new(),
                 kconfig: Vec::new(),
                 kernel_types: None,
+                sizes: Vec::new(),
             }],
             maps,
             network: network(),

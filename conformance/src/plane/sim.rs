@@ -16,7 +16,7 @@ pub use super::sim_network::network_of;
 use super::sim_when::{When, when};
 use super::{Plane, Unavailable};
 use crate::bytes::Bytes;
-use crate::case::{Case, MapValue, MapWrite, ObjectImage, Run, Typed};
+use crate::case::{Case, MapValue, MapWrite, ObjectImage, Resized, Run, Typed};
 use crate::observation::{
     Begin, Decline, End, MapChange, Observation, Outcome, Record, Report, RunSeen, Unread,
 };
@@ -60,11 +60,11 @@ fn refused(reason: String) -> Report {
     Report::Declined(Decline { reason, log: String::new() })
 }
 
-/// The case's objects, with the types it gives their programs.
+/// The case's objects, with the types it gives their programs and the sizes it gives their maps.
 fn open(case: &Case) -> Result<Vec<Arc<Object>>, String> {
     let open = |image: &ObjectImage| {
         let mut object = Object::parse(&image.name, &image.elf).map_err(|error| error.to_string())?;
-        set_types(&mut object, image)?;
+        adjust(&mut object, image)?;
         Ok(Arc::new(object))
     };
     case.objects.iter().map(open).collect()
@@ -421,6 +421,17 @@ pub fn set_types(object: &mut Object, image: &ObjectImage) -> Result<(), String>
         let program = object.programs.iter_mut().find(|p| p.name == *program);
         program.ok_or_else(|| format!("{} lacks a program whose type is given", image.name))?.prog_type =
             known;
+    }
+    Ok(())
+}
+
+/// Changes an object before it is loaded as a case says.
+fn adjust(object: &mut Object, image: &ObjectImage) -> Result<(), String> {
+    set_types(object, image)?;
+    for Resized { map, max_entries } in &image.sizes {
+        let known = object.maps.iter_mut().find(|known| known.spec.name == *map);
+        let lacks = || format!("{} lacks the map {map}, whose size is given", image.name);
+        known.ok_or_else(lacks)?.spec.max_entries = *max_entries;
     }
     Ok(())
 }

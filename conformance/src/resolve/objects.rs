@@ -100,11 +100,39 @@ impl Objects {
             for (program, prog_type) in &header.types {
                 objects.set_type(program, prog_type, mistakes);
             }
+            objects.set_sizes(&header.max_entries, mistakes);
             for (name, record) in &header.records {
                 objects.set_record(name, record, mistakes);
             }
         }
         objects
+    }
+
+    /// Gives maps the sizes that the scenario says.
+    fn set_sizes(&mut self, sizes: &BTreeMap<Spanned<String>, Spanned<u32>>, mistakes: &mut Vec<Mistake>) {
+        for (map, size) in sizes {
+            let (object, name) = match self.map(map) {
+                Ok((object, name, _)) => (object, name),
+                Err(mistake) => {
+                    mistakes.push(mistake);
+                    continue;
+                }
+            };
+            self.change(&object, |object| {
+                let map = object.maps.iter_mut().find(|map| map.spec.name == name);
+                map.expect("looked up above").spec.max_entries = size.value;
+            });
+            let maps = &mut self.shape.objects.get_mut(&object).expect("opened").maps;
+            maps.get_mut(&name).expect("looked up above").max_entries = size.value;
+        }
+    }
+
+    /// Changes an object of this scenario alone: other scenarios may have opened the same file.
+    fn change(&mut self, object: &str, change: impl FnOnce(&mut Object)) {
+        let opened = self.opened.get_mut(object).expect("opened");
+        let mut own = opened.object.clone();
+        change(&mut own);
+        *opened = Arc::new(Opened { elf: opened.elf.clone(), object: own });
     }
 
     /// Splits `object:name`; with one object its name may be left out. Checks the object only.
@@ -240,11 +268,32 @@ impl Objects {
                     types: self.typed.get(name).cloned().unwrap_or_default(),
                     kconfig: kconfig.clone(),
                     kernel_types: kernel_types.clone(),
+                    sizes: self.given(name, &header.max_entries, |map, size| case::Resized {
+                        map,
+                        max_entries: size.value,
+                    }),
                 };
                 described.describe(&mut image);
                 image
             })
             .collect()
+    }
+}
+
+impl Objects {
+    /// What the header says of maps of one object; what it names wrongly is left out, being a mistake already.
+    fn given<V, T>(
+        &self,
+        object: &str,
+        said: &BTreeMap<Spanned<String>, V>,
+        make: impl Fn(String, &V) -> T,
+    ) -> Vec<T> {
+        let of_object = said.iter().filter_map(|(name, value)| {
+            let (of, name) = self.split("name", name).ok()?;
+            let shape = &self.shape.objects[object];
+            (of == object && shape.maps.contains_key(name)).then(|| make(name.to_owned(), value))
+        });
+        of_object.collect()
     }
 }
 

@@ -85,6 +85,9 @@ pub struct Header {
     /// `sched_cls`.
     #[serde(default)]
     pub types: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Per map: `max_entries`, where a loader sets it instead of the object or otherwise than the object.
+    #[serde(default)]
+    pub max_entries: BTreeMap<Spanned<String>, Spanned<u32>>,
     /// Per perf or ring buffer: the C type of its records, so that they are compared field by field.
     #[serde(default)]
     pub records: BTreeMap<Spanned<String>, Spanned<String>>,

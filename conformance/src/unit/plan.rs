@@ -258,6 +258,7 @@ pub fn plan(
             types: types.collect(),
             kconfig: Vec::new(),
             kernel_types: None,
+            sizes: Vec::new(),
             programs: needed.into_iter().map(ToOwned::to_owned).collect(),
         }],
         network: Network::default(),

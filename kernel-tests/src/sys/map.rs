@@ -80,8 +80,7 @@ impl Map {
         &self.info
     }
 
-    /// Maps the elements of an array with `BPF_F_MMAPABLE` into this process, so that [`Map::read_all`] needs no system
-    /// call. `ENOTSUPP`: the values have fields user space must not see, such as a spin lock.
+    /// Maps the elements of an array with `BPF_F_MMAPABLE` into this process, for an [`Image`](super::Image). `ENOTSUPP`: the values have fields user space must not see, such as a spin lock.
     pub fn share(&mut self) -> Result<(), Errno> {
         let len = self.stride() * self.info.max_entries as usize;
         let memory = Mapping::new(self.as_fd(), len.next_multiple_of(page()), libc::PROT_READ, 0)?;
@@ -89,8 +88,13 @@ impl Map {
         Ok(())
     }
 
+    /// The elements, if [`Map::share`] mapped them.
+    pub(super) fn shared(&self) -> Option<&Mapping> {
+        self.memory.as_ref()
+    }
+
     /// Bytes from one element of an array to the next: `kernel/bpf/arraymap.c: array_map_alloc`, v6.12.
-    fn stride(&self) -> usize {
+    pub(super) fn stride(&self) -> usize {
         self.value_size().next_multiple_of(8)
     }
 
@@ -206,31 +210,11 @@ impl Map {
     /// Reads every element, in the kernel's order, into `elements`, which keeps its memory from one call to the next.
     pub fn read_all(&self, elements: &mut Elements) -> Result<(), Errno> {
         elements.reset(self.key_size(), self.value_size());
-        if let Some(memory) = &self.memory {
-            self.read_shared(memory, elements);
-            return Ok(());
-        }
         match self.read_batched(elements) {
             // `EINVAL`: no batches in this kernel; 524 and `EOPNOTSUPP`: not for this type of map.
             Err(Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP) => self.read_one_by_one(elements),
             done => done,
         }
-    }
-
-    fn read_shared(&self, memory: &Mapping, elements: &mut Elements) {
-        let (count, value_size, stride) = (self.info.max_entries, self.value_size(), self.stride());
-        let (keys, values) = elements.room(count as usize);
-        for (index, key) in (0..count).zip(keys.chunks_exact_mut(4)) {
-            key.copy_from_slice(&index.to_ne_bytes());
-        }
-        if value_size == stride {
-            memory.read_into(0, &mut values[..count as usize * value_size]);
-        } else {
-            for (index, value) in (0..count as usize).zip(values.chunks_exact_mut(value_size)) {
-                memory.read_into(index * stride, value);
-            }
-        }
-        elements.count = count as usize;
     }
 
     /// `BPF_MAP_LOOKUP_BATCH` until the end.

@@ -8,6 +8,7 @@
 pub mod attr;
 mod cgroup;
 mod ids;
+mod image;
 mod libbpf;
 mod map;
 mod mapping;
@@ -20,6 +21,7 @@ mod socket;
 
 pub use cgroup::Cgroup;
 pub use ids::{Kind, ids};
+pub use image::Image;
 pub use libbpf::{LibbpfMap, LibbpfProgram, Opened};
 pub use map::{Elements, Map, MapCreate};
 pub use netlink::{Netlink, NetlinkError, attributes};

@@ -90,6 +90,7 @@ pub fn case(elf: &[u8], programs: &[&str], runs: Vec<Run>) -> Case {
             types: Vec::new(),
             kconfig: Vec::new(),
             kernel_types: None,
+            sizes: Vec::new(),
         }],
         maps: Vec::new(),
         network: Network::default(),

@@ -18,6 +18,7 @@ use bpftwin_conformance::resolve::Library;
 use bpftwin_conformance::resolve::objects::open;
 use bpftwin_sim::uapi::Release;
 
+use super::super::args::Format;
 use super::{Course, Limits, Stop, Terminal, unavailable};
 
 /// Both planes.
@@ -124,6 +125,9 @@ pub fn packets(terminal: &Terminal, limits: &Limits, files: &[String]) -> Result
         for (target, count) in &packets {
             terminal.out(&format!("{count:>9} {target}\n"))?;
         }
+    }
+    // Where nothing is left to run, the reasons are the answer.
+    if terminal.global.verbose > 0 || (targets.is_empty() && terminal.global.format == Format::Human) {
         for line in &left_out {
             terminal.out(&format!("left out: {line}\n"))?;
         }

@@ -31,10 +31,7 @@ pub enum LoadError {
         len: usize,
     },
     /// The kernel spoken as refuses a map.
-    #[error(
-        "map \"{map}\" ({map_type}): BPF_MAP_CREATE fails with {errno}, as in the kernel; check its sizes, max_entries \
-         and flags"
-    )]
+    #[error("map \"{map}\" ({map_type}): BPF_MAP_CREATE fails with {errno}, as in the kernel; {advice}")]
     Map {
         /// The map.
         map: String,
@@ -42,6 +39,8 @@ pub enum LoadError {
         map_type: MapType,
         /// What `BPF_MAP_CREATE` answers.
         errno: Errno,
+        /// What to look at.
+        advice: &'static str,
     },
     /// A map the simulator cannot make.
     #[error("map \"{map}\": {what}; the simulator does not model that yet")]

@@ -28,7 +28,14 @@ pub(super) fn create(
             create_one(machine, &spec).map_err(|error| {
                 let map = spec.name.clone();
                 match error {
-                    CreateError::Errno(errno) => LoadError::Map { map, map_type: spec.map_type, errno },
+                    CreateError::Errno(errno) => {
+                        let advice = if spec.max_entries == 0 {
+                            "its max_entries is 0, as where an object leaves it to its loader to say how many"
+                        } else {
+                            "check its sizes, max_entries and flags"
+                        };
+                        LoadError::Map { map, map_type: spec.map_type, errno, advice }
+                    }
                     CreateError::NotModelled(kind) => LoadError::NotModelled { map, what: kind.to_string() },
                 }
             })
