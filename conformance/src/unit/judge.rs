@@ -5,7 +5,7 @@ use bpftwin_sim::uapi::ProgType;
 use super::packets::{self, Mismatch};
 use super::plan::{Plan, Step, Test};
 use super::result::{Part, SuiteResult, decode};
-use super::{PACKETS, RESULTS, Verdict};
+use super::{PACKETS, PARTS, RESULTS, Verdict, elements};
 use crate::compare::describe;
 use crate::observation::{Observation, Outcome, RunSeen};
 
@@ -124,8 +124,20 @@ fn changes<'a>(test: &Test, runs: &'a [RunSeen], map: &str) -> Vec<(u32, &'a [u8
 
 /// Adds what the test wrote about its parts.
 fn results(tested: &mut Tested, test: &Test, runs: &[RunSeen]) {
-    let Some((0, value)) = changes(test, runs, RESULTS).first().copied() else { return };
-    let (SuiteResult { parts, logs }, wrong) = decode(value);
+    let mut wrong = Vec::new();
+    let mut result = SuiteResult::default();
+    if let Some((0, value)) = changes(test, runs, RESULTS).first().copied() {
+        let (decoded, malformed) = decode(value);
+        result = decoded;
+        wrong.extend(malformed.map(|malformed| format!("{RESULTS}: {malformed}")));
+    }
+    for (key, value) in changes(test, runs, PARTS) {
+        match elements::read(value) {
+            Ok(part) => result.parts.extend(part),
+            Err(what) => wrong.push(format!("{PARTS}[{key}]: {what}")),
+        }
+    }
+    let SuiteResult { parts, logs } = result;
     for part in &parts {
         // A part that is skipped leaves the rest of the test as it is.
         if part.verdict > Verdict::Skip {
@@ -133,8 +145,8 @@ fn results(tested: &mut Tested, test: &Test, runs: &[RunSeen]) {
         }
     }
     (tested.parts, tested.logs) = (parts, logs);
-    if let Some(wrong) = wrong {
-        tested.worse(Verdict::Error, format!("{RESULTS}: {wrong}"));
+    for wrong in wrong {
+        tested.worse(Verdict::Error, wrong);
     }
 }
 

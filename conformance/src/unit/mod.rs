@@ -5,7 +5,7 @@
 //! and for tc with 256 of context; each step is one BPF_PROG_TEST_RUN whose output data and context the next gets. Behind
 //! a setup its return value leads the data, 4 bytes, little-endian. A pktgen or setup that returns 100 or 102 ends the
 //! test; the check returns 101 for pass, 102 for fail, 103 for skip, 100 for error, and tells more in
-//! `suite_result_map` ([`result`]) and `scapy_assert_map` ([`packets`]).
+//! `suite_result_map` ([`result`]) or `suite_result_map2` ([`elements`]) and `scapy_assert_map` ([`packets`]).
 //!
 //! Programs in `<type>/tail` stand in the slots that their decl tags `tail:<map>/<slot>` name; others, in `<type>/entry`
 //! or wherever libbpf knows them, where the object's `values` put them. Only what tests can reach is loaded.
@@ -13,6 +13,7 @@
 //! An object becomes a [`plan`]: a [`Case`](crate::case::Case) of chained runs, so that every plane runs it as it runs
 //! any case, and comparison is that of any case. [`judge`] makes results of what a plane saw.
 
+pub mod elements;
 pub mod judge;
 pub mod packets;
 pub mod plan;
@@ -24,6 +25,8 @@ pub use run::{ObjectReport, Settings, Status, run};
 
 /// The array with the results, at key 0.
 pub const RESULTS: &str = "suite_result_map";
+/// The array in which newer suites have them instead, a part in each element.
+pub const PARTS: &str = "suite_result_map2";
 /// The array with the packets that are not as expected.
 pub const PACKETS: &str = "scapy_assert_map";
 /// The map mocks keep a packet's metadata in, at key 0.

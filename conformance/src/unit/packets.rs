@@ -7,6 +7,8 @@ use crate::bytes::Bytes;
 
 /// The length of an entry.
 pub const ENTRY: usize = 4 * TEXT + 2 * (2 + BYTES) + 2;
+/// The length of an entry of older suites, which has one length for both packets.
+pub const SHORT_ENTRY: usize = 4 * TEXT + 2 + 2 * BYTES + 2;
 /// The length of each text.
 const TEXT: usize = 128;
 /// Room for each packet.
@@ -33,7 +35,7 @@ pub struct Mismatch {
 
 /// Reads an entry; `None` for one that holds nothing. The error says why it cannot be read.
 pub fn read(entry: &[u8]) -> Result<Option<Mismatch>, String> {
-    if entry.len() != ENTRY {
+    if entry.len() != ENTRY && entry.len() != SHORT_ENTRY {
         return Err(format!("an entry of {} bytes, where {ENTRY} are due", entry.len()));
     }
     if entry.iter().all(|byte| *byte == 0) {
@@ -50,10 +52,16 @@ pub fn read(entry: &[u8]) -> Result<Option<Mismatch>, String> {
         if usize::from(len) > BYTES {
             odd.push(format!("{what} packet has {len} bytes, of which the entry holds {BYTES}"));
         }
-        entry[at + 2..at + 2 + usize::from(len).min(BYTES)].to_vec()
+        (at + 2, usize::from(len).min(BYTES))
     };
-    let expected = packet("the expected", 4 * TEXT);
-    let got = packet("the", 4 * TEXT + 2 + BYTES);
+    let (at, len) = packet("the expected", 4 * TEXT);
+    let expected = entry[at..at + len].to_vec();
+    let got = if entry.len() == SHORT_ENTRY {
+        entry[at + BYTES..at + BYTES + len].to_vec()
+    } else {
+        let (at, len) = packet("the", 4 * TEXT + 2 + BYTES);
+        entry[at..at + len].to_vec()
+    };
     if got.len() < expected.len() {
         odd.push(format!(
             "there were only {} bytes where {} are expected; the macros may not have copied them",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bpftwin_sim::bpf::object::{MapContents, Object, ProgramSpec, SectionName, Target};
 use bpftwin_sim::uapi::{MapType, ProgType};
 
-use super::{PACKETS, RESULTS, SKB_META, packets};
+use super::{PACKETS, PARTS, RESULTS, SKB_META, elements, packets};
 use crate::bytes::Bytes;
 use crate::case::{Case, Follows, MapName, MapValue, MapWrite, Network, ObjectImage, Run, Typed};
 
@@ -263,7 +263,7 @@ pub fn plan(
         }],
         network: Network::default(),
         runs,
-        watch: (!whole).then(|| vec![watched(RESULTS), watched(PACKETS)]),
+        watch: (!whole).then(|| [RESULTS, PARTS, PACKETS].map(watched).to_vec()),
     };
     Ok(Plan { case, tests, notes: programs.notes })
 }
@@ -315,13 +315,17 @@ fn run(
 
 /// Whether the maps results are in are what they must be.
 fn special(object: &Object) -> Result<(), String> {
-    for (name, size) in [(RESULTS, None), (PACKETS, Some(packets::ENTRY as u32))] {
+    let sizes: [(&str, &[usize]); 3] =
+        [(RESULTS, &[]), (PARTS, &[elements::ENTRY]), (PACKETS, &[packets::ENTRY, packets::SHORT_ENTRY])];
+    for (name, sizes) in sizes {
         let Some(map) = object.map(name) else { continue };
         if map.spec.map_type != MapType::Array || map.spec.key_size != 4 {
             return Err(format!("map {name} is no array"));
         }
-        if let Some(size) = size.filter(|size| *size != map.spec.value_size) {
-            return Err(format!("map {name} has values of {} bytes, {size} are due", map.spec.value_size));
+        let size = map.spec.value_size;
+        if !sizes.is_empty() && !sizes.contains(&(size as usize)) {
+            let due = sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            return Err(format!("map {name} has values of {size} bytes, {due} are due"));
         }
     }
     Ok(())
