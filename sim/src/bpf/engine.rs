@@ -21,7 +21,7 @@ pub enum Engine {
     Jit,
     /// The crate rbpf where it computes what a kernel computes; the rest is declined by instruction and reason.
     Rbpf,
-    /// The interpreter until a program is [hot](HOT), then machine code where this machine can have it.
+    /// The interpreter until a program is hot, then machine code where this machine can have it.
     #[default]
     Auto,
 }
