@@ -21,6 +21,7 @@ step "prebuilt objects are what their source compiles to"
 sh datapath-bpf/build.sh --check
 sh sim/tests/objects/build.sh --check
 sh conformance/tests/suite/build.sh --check
+sh conformance/tests/data/build.sh --check
 sh kernel-tests/tests/objects/build.sh --check
 sh benches/build.sh --check
 

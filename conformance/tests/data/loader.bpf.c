@@ -1,8 +1,7 @@
-// An object that leaves to its loader what others say themselves: how many elements a map has room for, and what type its
-// program is. Built by
-//   clang-19 --target=bpfel -O2 -g -mcpu=v3 -I/usr/include/x86_64-linux-gnu -c loader.bpf.c -o loader.o && llvm-strip-19 -g loader.o
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* An object that leaves to its loader what others say themselves: how many elements a map has room for, and what type its
+ * program is. */
+#include "abi.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
