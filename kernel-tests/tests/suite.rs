@@ -2,21 +2,23 @@
 
 use bpftwin_conformance::ledger::{Date, Ledger};
 use bpftwin_conformance::plane::kernel::KernelPlane;
-use bpftwin_conformance::suite::PlaneName;
+use bpftwin_conformance::suite::{self, PlaneName};
 use bpftwin_conformance::unit::{ObjectReport, Settings, Status, Verdict, run};
 use bpftwin_sim::bpf::Engine;
 
 fn settings(planes: &[PlaneName]) -> Settings {
     Settings {
-        planes: planes.to_vec(),
+        run: suite::Settings {
+            planes: planes.to_vec(),
+            as_kernel: None,
+            engine: Engine::default(),
+            described: bpftwin_conformance::described::Described::default(),
+            ledger: Ledger::default(),
+            today: Date::from_unix_days(0),
+        },
         kernel: Some(KernelPlane::at(env!("CARGO_BIN_EXE_bpftwin-kernel"))),
-        as_kernel: None,
-        engine: Engine::default(),
         filter: Vec::new(),
         ignores: Vec::new(),
-        described: bpftwin_conformance::described::Described::default(),
-        ledger: Ledger::default(),
-        today: Date::from_unix_days(0),
     }
 }
 

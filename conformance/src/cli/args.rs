@@ -87,12 +87,10 @@ pub enum Verb {
     Check(Files),
 }
 
-#[derive(Args, Debug)]
-pub struct Selection {
-    /// Scenario files, folders of them, or parts of scenarios' names
-    #[arg(value_name = "FILE|FOLDER|NAME", value_hint = ValueHint::AnyPath)]
-    pub what: Vec<String>,
-    /// The planes, separated by commas: sim, prog-run
+/// What scenarios and suites are run with.
+#[derive(Args, Debug, Clone)]
+pub struct How {
+    /// The planes, separated by commas: sim, prog-run. Two are compared
     #[arg(long, value_delimiter = ',', value_parser = plane)]
     pub plane: Vec<PlaneName>,
     /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
@@ -103,12 +101,9 @@ pub struct Selection {
     pub engine: Engine,
     #[command(flatten)]
     pub described: Described,
-    /// How many scenarios run at a time; all processors if not given
+    /// How many scenarios or objects run at a time; all processors if not given
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
-    /// Write inputs and outputs as a capture for Wireshark
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub pcapng: Option<PathBuf>,
     /// Known differences, instead of the bundled ledger
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ledger: Option<PathBuf>,
@@ -118,36 +113,30 @@ pub struct Selection {
 }
 
 #[derive(Args, Debug)]
+pub struct Selection {
+    /// Scenario files, folders of them, or parts of scenarios' names
+    #[arg(value_name = "FILE|FOLDER|NAME", value_hint = ValueHint::AnyPath)]
+    pub what: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+    /// Write inputs and outputs as a capture for Wireshark
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pcapng: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub struct Suite {
     /// Object files, or folders of them
     #[arg(value_name = "OBJ|FOLDER", required = true, value_hint = ValueHint::AnyPath)]
     pub objects: Vec<PathBuf>,
+    #[command(flatten)]
+    pub how: How,
     /// Run only tests whose OBJECT/TEST name contains this; may be given several times
     #[arg(long, value_name = "PART")]
     pub filter: Vec<String>,
-    /// The planes, separated by commas: sim, prog-run. Two are compared. sim if not given
-    #[arg(long, value_delimiter = ',', value_parser = plane)]
-    pub plane: Vec<PlaneName>,
-    /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
-    #[arg(long, value_name = "6.1|6.12|6.18")]
-    pub as_kernel: Option<Release>,
-    /// What runs programs in the simulator; `rbpf` declines what that crate gets wrong
-    #[arg(long, value_name = "ENGINE", default_value_t, value_parser = engine())]
-    pub engine: Engine,
-    #[command(flatten)]
-    pub described: Described,
-    /// How many objects run at a time; all processors if not given
-    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
     /// A field that is not compared between planes, such as map:conntrack.last_seen; may be given several times
     #[arg(long, value_name = "FIELD")]
     pub ignore: Vec<String>,
-    /// Known differences, instead of the bundled ledger
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub ledger: Option<PathBuf>,
-    /// The day the ledger is judged on; today if not given
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub date: Option<Date>,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod doctor;
 mod fuzz;
+mod in_order;
 mod mistakes;
 mod new;
 mod objects;
@@ -118,7 +119,7 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
     match verb {
         Verb::Run(selection) => run::run(terminal, selection, &[PlaneName::Sim]),
         Verb::Compare(selection) => {
-            if selection.plane.len() == 1 {
+            if selection.how.plane.len() == 1 {
                 return Err(Stop::usage("compare needs two planes, such as --plane sim,prog-run"));
             }
             if suite::are_objects(&selection.what) {

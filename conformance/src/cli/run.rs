@@ -2,10 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bpftwin_conformance::bundled;
@@ -16,13 +12,14 @@ use bpftwin_conformance::report::{github, human, json, junit, pcapng};
 use bpftwin_conformance::suite::{CaseReport, Item, PlaneName, Settings, Status, run as run_one};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Format, Selection};
+use super::args::{Format, How, Selection};
+use super::in_order::in_order;
 use super::{Stop, Terminal, mistakes, select};
 
 /// Runs the selection; `planes` if none are named.
 pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> Result<Exit, Stop> {
     let items = select::select(&selection.what)?;
-    let settings = settings(selection, planes)?;
+    let settings = settings(&selection.how, planes)?;
     let look = Look {
         color: terminal.color,
         verbosity: i8::try_from(terminal.global.verbose).unwrap_or(i8::MAX)
@@ -34,7 +31,14 @@ pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> 
         Format::Json => terminal.out(&json::begin(&settings, items.len()))?,
         _ => {}
     }
-    let reports = all(terminal, &items, &settings, selection.jobs, look)?;
+    let progress = progress(terminal, items.len());
+    let work = |item: &Item| run_one(item, &settings);
+    let reports = in_order(&items, selection.how.jobs, work, |report, took| {
+        progress.inc(1);
+        progress.suspend(|| say(terminal, report, took, look))
+    });
+    progress.finish_and_clear();
+    let reports = reports?;
     let exit = exit(&reports);
     match terminal.global.format {
         Format::Human => terminal.out(&conclusion(&reports, &settings, start.elapsed(), look))?,
@@ -49,19 +53,23 @@ pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> 
     Ok(exit)
 }
 
-fn settings(selection: &Selection, default: &[PlaneName]) -> Result<Settings, Stop> {
-    let mut planes: Vec<PlaneName> =
-        if selection.plane.is_empty() { default.to_vec() } else { selection.plane.clone() };
+/// What was asked for; `default` if no planes are named.
+pub fn settings(how: &How, default: &[PlaneName]) -> Result<Settings, Stop> {
+    let mut planes: Vec<PlaneName> = if how.plane.is_empty() { default.to_vec() } else { how.plane.clone() };
     planes.sort_unstable();
     planes.dedup();
-    let (ledger, today) = (ledger(selection.ledger.as_deref())?, today(selection.date));
-    let described = selection.described.read().map_err(Stop::usage)?;
-    let (as_kernel, engine) = (selection.as_kernel, selection.engine);
-    Ok(Settings { planes, as_kernel, engine, described, ledger, today })
+    Ok(Settings {
+        planes,
+        as_kernel: how.as_kernel,
+        engine: how.engine,
+        described: how.described.read().map_err(Stop::usage)?,
+        ledger: ledger(how.ledger.as_deref())?,
+        today: today(how.date),
+    })
 }
 
 /// The ledger in `file`, or the bundled one.
-pub fn ledger(file: Option<&Path>) -> Result<Ledger, Stop> {
+fn ledger(file: Option<&Path>) -> Result<Ledger, Stop> {
     let (name, text) = match file {
         None => (bundled::LEDGER_FILE.to_owned(), bundled::LEDGER.to_owned()),
         Some(file) => {
@@ -74,64 +82,11 @@ pub fn ledger(file: Option<&Path>) -> Result<Ledger, Stop> {
 }
 
 /// The day given, or today.
-pub fn today(date: Option<Date>) -> Date {
+fn today(date: Option<Date>) -> Date {
     date.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Date::from_unix_days(since.as_secs() / 86_400)
     })
-}
-
-/// Runs every scenario, several at a time, and reports them in order as soon as they are done.
-fn all(
-    terminal: &Terminal,
-    items: &[Item],
-    settings: &Settings,
-    jobs: Option<u16>,
-    look: Look,
-) -> Result<Vec<CaseReport>, Stop> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.map_or(processors, usize::from).min(items.len());
-    let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel();
-    let progress = progress(terminal, items.len());
-    let failed = Mutex::new(None);
-    let mut done: Vec<Option<(CaseReport, Duration)>> = items.iter().map(|_| None).collect();
-    let mut shown = 0;
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let start = Instant::now();
-                    let report = run_one(item, settings);
-                    if sender.send((index, report, start.elapsed())).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (index, report, took) in receiver {
-            done[index] = Some((report, took));
-            while let Some(Some((report, took))) = done.get(shown) {
-                shown += 1;
-                let said = progress.suspend(|| say(terminal, report, *took, look));
-                progress.inc(1);
-                if let Err(stop) = said {
-                    // The workers run out of scenarios; nobody listens any more.
-                    next.store(items.len(), Ordering::Relaxed);
-                    failed.lock().expect("nothing panics while it is held").get_or_insert(stop);
-                }
-            }
-        }
-    });
-    progress.finish_and_clear();
-    match failed.into_inner().expect("nothing panics while it is held") {
-        Some(stop) => Err(stop),
-        None => Ok(done.into_iter().flatten().map(|(report, _)| report).collect()),
-    }
 }
 
 /// One scenario's part of the report.

@@ -1,9 +1,6 @@
 //! `bpftwin suite`, and `bpftwin compare` of object files.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bpftwin_conformance::compare::IgnoreRule;
@@ -13,7 +10,8 @@ use bpftwin_conformance::report::{unit, unit_data};
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_conformance::unit::{ObjectReport, Settings, run as run_one};
 
-use super::args::{Format, Selection, Suite};
+use super::args::{Format, How, Selection, Suite};
+use super::in_order::in_order;
 use super::{Stop, Terminal, run};
 
 /// Whether `compare` is asked about object files.
@@ -34,13 +32,7 @@ pub fn compare(terminal: &Terminal, selection: &Selection) -> Result<Exit, Stop>
         objects: selection.what.iter().map(PathBuf::from).collect(),
         filter: Vec::new(),
         ignore: Vec::new(),
-        plane: vec![PlaneName::Sim, PlaneName::ProgRun],
-        as_kernel: selection.as_kernel,
-        engine: selection.engine,
-        described: selection.described.clone(),
-        jobs: selection.jobs,
-        ledger: selection.ledger.clone(),
-        date: selection.date,
+        how: How { plane: vec![PlaneName::Sim, PlaneName::ProgRun], ..selection.how.clone() },
     };
     self::suite(terminal, &suite)
 }
@@ -62,7 +54,12 @@ pub fn suite(terminal: &Terminal, suite: &Suite) -> Result<Exit, Stop> {
         Format::Json => terminal.out(&unit_data::json_begin(&settings, objects.len()))?,
         _ => {}
     }
-    let reports = all(terminal, &objects, &settings, suite.jobs, look)?;
+    let work = |path: &PathBuf| one(path, &settings);
+    let reports = in_order(&objects, suite.how.jobs, work, |report, took| match report {
+        Ok(report) => say(terminal, report, took, look),
+        Err(why) => Err(Stop::usage(why.as_str())),
+    })?;
+    let reports: Vec<ObjectReport> = reports.into_iter().flatten().collect();
     let exit = unit::Summary::of(&reports).exit(&reports);
     match terminal.global.format {
         Format::Human if look.verbosity >= -1 => {
@@ -84,20 +81,12 @@ pub fn suite(terminal: &Terminal, suite: &Suite) -> Result<Exit, Stop> {
 }
 
 fn settings(suite: &Suite) -> Result<Settings, Stop> {
-    let mut planes = if suite.plane.is_empty() { vec![PlaneName::Sim] } else { suite.plane.clone() };
-    planes.sort_unstable();
-    planes.dedup();
     let ignore = |field: &String| IgnoreRule { field: field.clone(), reason: "asked by --ignore".into() };
     Ok(Settings {
-        planes,
+        run: run::settings(&suite.how, &[PlaneName::Sim])?,
         kernel: None,
-        as_kernel: suite.as_kernel,
-        engine: suite.engine,
         filter: suite.filter.clone(),
         ignores: suite.ignore.iter().map(ignore).collect(),
-        described: suite.described.read().map_err(Stop::usage)?,
-        ledger: run::ledger(suite.ledger.as_deref())?,
-        today: run::today(suite.date),
     })
 }
 
@@ -135,63 +124,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-type Done = Result<(ObjectReport, Duration), Stop>;
-
-/// Runs every object's tests, several objects at a time, and reports them in order as soon as they are done.
-fn all(
-    terminal: &Terminal,
-    objects: &[PathBuf],
-    settings: &Settings,
-    jobs: Option<u16>,
-    look: Look,
-) -> Result<Vec<ObjectReport>, Stop> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.map_or(processors, usize::from).min(objects.len());
-    let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel::<(usize, Done)>();
-    let mut waiting: Vec<Option<Done>> = objects.iter().map(|_| None).collect();
-    let mut reports = Vec::with_capacity(objects.len());
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(path) = objects.get(index) else { break };
-                    if sender.send((index, one(path, settings))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (index, done) in receiver {
-            waiting[index] = Some(done);
-            while let Some(done) = waiting.get_mut(reports.len()).and_then(Option::take) {
-                let said = done.and_then(|(report, took)| {
-                    say(terminal, &report, took, look)?;
-                    Ok(report)
-                });
-                match said {
-                    Ok(report) => reports.push(report),
-                    Err(stop) => {
-                        // The workers run out of objects; nobody listens any more.
-                        next.store(objects.len(), Ordering::Relaxed);
-                        return Err(stop);
-                    }
-                }
-            }
-        }
-        Ok(())
-    })?;
-    Ok(reports)
-}
-
-fn one(path: &Path, settings: &Settings) -> Done {
-    let start = Instant::now();
-    let elf = std::fs::read(path)
-        .map_err(|error| Stop::usage(format!("cannot read {}: {error}", path.display())))?;
-    Ok((run_one(&path.to_string_lossy(), &elf, settings), start.elapsed()))
+fn one(path: &Path, settings: &Settings) -> Result<ObjectReport, String> {
+    let elf = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(run_one(&path.to_string_lossy(), &elf, settings))
 }
 
 fn say(terminal: &Terminal, report: &ObjectReport, took: Duration, look: Look) -> Result<(), Stop> {

@@ -92,7 +92,7 @@ fn counted(count: usize, what: &str) -> String {
 
 /// The first line.
 pub fn banner(settings: &Settings, objects: usize, look: Look) -> String {
-    let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
+    let planes: Vec<_> = settings.run.planes.iter().map(|plane| plane.text()).collect();
     let plane = if planes.len() == 1 { "plane" } else { "planes" };
     let head = look.paint(&format!("{:>12}", "Running"), Style::new().green().bold());
     format!("{head} the tests of {} on {plane} {}\n", counted(objects, "object"), planes.join(", "))
@@ -258,8 +258,8 @@ fn diverged(report: &ObjectReport, look: Look, out: &mut String) {
 
 /// A command that runs this test again. Tests before it may have left something in the maps it reads.
 fn reproduce(report: &ObjectReport, test: &Tested, settings: &Settings) -> String {
-    let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
-    let speaks = settings.as_kernel.map(|release| format!(" --as-kernel {release}")).unwrap_or_default();
+    let planes: Vec<_> = settings.run.planes.iter().map(|plane| plane.text()).collect();
+    let speaks = settings.run.as_kernel.map(|release| format!(" --as-kernel {release}")).unwrap_or_default();
     let label = quoted(&format!("{}/{}", report.name, test.name));
     let file = quoted(&report.file);
     format!("bpftwin suite --plane {}{speaks} -v --filter {label} {file}", planes.join(","))

@@ -141,7 +141,7 @@ fn counts(tests: impl Iterator<Item = Verdict>) -> BTreeMap<&'static str, usize>
 
 /// The first line of JSON.
 pub fn json_begin(settings: &Settings, objects: usize) -> String {
-    let planes = settings.planes.iter().map(|plane| plane.text()).collect();
+    let planes = settings.run.planes.iter().map(|plane| plane.text()).collect();
     write(&Line::Suite { v: VERSION, objects, planes })
 }
 

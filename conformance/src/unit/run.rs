@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::bpf::object::Object;
 use bpftwin_sim::uapi::Release;
 
@@ -11,36 +10,24 @@ use super::Verdict;
 use super::judge::{Tested, judge, unseen};
 use super::plan::{Plan, plan};
 use crate::compare::{IgnoreRule, compare};
-use crate::described::Described;
-use crate::ledger::{Date, Ledger};
 use crate::observation::{Observation, Report};
 use crate::plane::kernel::KernelPlane;
 use crate::plane::sim::{SimPlane, set_types};
 use crate::plane::{Plane, Unavailable};
 use crate::resolve::objects::{file_name, shape};
-use crate::suite::{Compared, PlaneName};
+use crate::suite::{self, Compared, PlaneName};
 
 /// What suites are run with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The planes, at least one, each once.
-    pub planes: Vec<PlaneName>,
+    /// What scenarios are run with, too.
+    pub run: suite::Settings,
     /// How the kernel is asked; `None`: as found when it is to be.
     pub kernel: Option<KernelPlane>,
-    /// The kernel the simulator speaks as; `None`: the one compared with, or the newest.
-    pub as_kernel: Option<Release>,
-    /// What runs programs in the simulator.
-    pub engine: Engine,
     /// Parts of `object/test` names; a test with any of them runs. Empty: all.
     pub filter: Vec<String>,
     /// Fields that are not compared.
     pub ignores: Vec<IgnoreRule>,
-    /// The kernel objects are loaded for.
-    pub described: Described,
-    /// Known differences.
-    pub ledger: Ledger,
-    /// For the ledger's dates.
-    pub today: Date,
 }
 
 /// How an object came out, apart from its tests.
@@ -124,8 +111,8 @@ fn plan_of(
         let label = format!("{}/{test}", object.name);
         settings.filter.is_empty() || settings.filter.iter().any(|part| label.contains(part))
     };
-    let mut plan = plan(object, elf.to_vec().into(), settings.planes.len() > 1, wanted, unloadable)?;
-    plan.case.objects.iter_mut().for_each(|image| settings.described.describe(image));
+    let mut plan = plan(object, elf.to_vec().into(), settings.run.planes.len() > 1, wanted, unloadable)?;
+    plan.case.objects.iter_mut().for_each(|image| settings.run.described.describe(image));
     Ok(plan)
 }
 
@@ -137,7 +124,7 @@ fn attempt(
 ) {
     let opened = Object::parse(&report.name, elf).map_err(|error| error.to_string());
     let planned = opened.and_then(|mut object| {
-        let given = settings.described.set_types(&mut object);
+        let given = settings.run.described.set_types(&mut object);
         let mut plan = plan_of(&object, elf, settings, unloadable)?;
         let image = &mut plan.case.objects[0];
         image.types.extend(given.into_iter().filter(|typed| image.programs.contains(&typed.program)));
@@ -160,19 +147,19 @@ fn attempt(
             Status::Ran | Status::Diverged => String::new(),
         };
         let tests = plan.tests.iter().map(|test| unseen(test, &why)).collect();
-        report.planes = vec![(settings.planes[0].text().to_owned(), tests)];
+        report.planes = vec![(settings.run.planes[0].text().to_owned(), tests)];
         report.status = status;
     }
 }
 
 /// The tests that cannot be loaded on every plane even alone, and why.
 fn unloadable(elf: &[u8], settings: &Settings, report: &ObjectReport) -> BTreeMap<String, String> {
-    let release = settings.as_kernel.unwrap_or_default();
+    let release = settings.run.as_kernel.unwrap_or_default();
     let mut planes: Vec<Box<dyn Plane>> = Vec::new();
-    if settings.planes.contains(&PlaneName::Sim) {
-        planes.push(Box::new(SimPlane { release, engine: settings.engine, ..SimPlane::default() }));
+    if settings.run.planes.contains(&PlaneName::Sim) {
+        planes.push(Box::new(SimPlane { release, engine: settings.run.engine, ..SimPlane::default() }));
     }
-    if settings.planes.contains(&PlaneName::ProgRun) {
+    if settings.run.planes.contains(&PlaneName::ProgRun) {
         let kernel = settings.kernel.clone().map_or_else(KernelPlane::find, Ok);
         planes.extend(kernel.ok().map(|plane| Box::new(plane) as Box<dyn Plane>));
     }
@@ -206,19 +193,19 @@ fn observe(
     settings: &Settings,
     report: &mut ObjectReport,
 ) -> Result<(), Status> {
-    let release = settings.as_kernel.unwrap_or_default();
-    let mut sim = SimPlane { release, engine: settings.engine, ..SimPlane::default() };
+    let release = settings.run.as_kernel.unwrap_or_default();
+    let mut sim = SimPlane { release, engine: settings.run.engine, ..SimPlane::default() };
     if plan.case.runs.is_empty() {
         let tests = plan.tests.iter().map(|test| unseen(test, "")).collect();
-        report.planes.push((settings.planes[0].text().to_owned(), tests));
+        report.planes.push((settings.run.planes[0].text().to_owned(), tests));
         return Ok(());
     }
     let mut kernel = None;
-    if settings.planes.contains(&PlaneName::ProgRun) {
+    if settings.run.planes.contains(&PlaneName::ProgRun) {
         let plane =
             settings.kernel.clone().map_or_else(KernelPlane::find, Ok).map_err(Status::Unavailable)?;
         let seen = ask(&plane, plan, plane.run(&plan.case))?;
-        if settings.as_kernel.is_none() {
+        if settings.run.as_kernel.is_none() {
             sim.release = Release::of_uname(&seen.begin.kernel).ok_or_else(|| {
                 Status::Broken(format!("kernel {} is none the simulator describes", seen.begin.kernel))
             })?;
@@ -227,7 +214,7 @@ fn observe(
         report.planes.push((plane.name().to_owned(), judge(plan, &seen)));
         kernel = Some(seen);
     }
-    if settings.planes.contains(&PlaneName::Sim) {
+    if settings.run.planes.contains(&PlaneName::Sim) {
         let mut seen = ask(&sim, plan, sim.run_opened(&plan.case, std::slice::from_ref(object)))?;
         let differs =
             kernel.as_ref().map(|kernel| differences(object, plan, settings, report, &seen, kernel));
@@ -265,7 +252,7 @@ fn differences(
     let mut shapes = crate::shape::Shape::default();
     shapes.objects.insert(object.name.clone(), shape(object));
     let comparison = compare(&plan.case, &shapes, &settings.ignores, sim, kernel);
-    let judgement = settings.ledger.judge(&plan.case.name, comparison.differences, settings.today);
+    let judgement = settings.run.ledger.judge(&plan.case.name, comparison.differences, settings.run.today);
     let runs = judgement.unexplained.iter().filter_map(|difference| difference.run).collect();
     report.complaints.extend(judgement.stale.iter().cloned());
     if !judgement.unexplained.is_empty() {
