@@ -28,6 +28,7 @@ mod prog_array;
 mod queue_stack;
 mod redirect;
 mod reuseport_array;
+mod ring;
 mod ringbuf;
 mod sock_hash;
 mod sock_map;

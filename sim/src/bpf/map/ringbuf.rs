@@ -1,13 +1,10 @@
 //! `BPF_MAP_TYPE_RINGBUF`: `kernel/bpf/ringbuf.c`, v6.12.
 
+use super::ring::{BUSY, DISCARD, HEADER, Ring, record_len};
 use super::{Map, MapCtx, MapId, MapSpec};
 use crate::bpf::mem::{Access, Addr, Memory, ObjectKind};
 use crate::uapi::Errno;
 
-/// `BPF_RINGBUF_HDR_SZ`, bytes.
-const HEADER: u64 = 8;
-const BUSY: u32 = 1 << 31;
-const DISCARD: u32 = 1 << 30;
 /// `RINGBUF_MAX_RECORD_SZ`, bytes.
 const MAX_RECORD: u64 = u32::MAX as u64 / 4;
 const PAGE_SHIFT: u32 = 12;
@@ -44,30 +41,18 @@ struct Open {
     size: u32,
 }
 
-/// One ring. Positions are bytes since the beginning, headers included. The ring's bytes are kept as in the kernel: a
-/// record the program leaves partly unwritten carries what was there before.
+/// One ring. Its bytes are kept as in the kernel: a record the program leaves partly unwritten carries what was there
+/// before.
 pub struct Ringbuf {
     id: MapId,
-    mask: u64,
-    consumer: u64,
-    producer: u64,
+    ring: Ring,
     pending: u64,
-    /// The ring's first bytes, as far as they were ever used.
-    bytes: Vec<u8>,
     open: Vec<Open>,
 }
 
 impl Ringbuf {
     pub(super) fn create(id: MapId, spec: &MapSpec) -> Self {
-        Self {
-            id,
-            mask: u64::from(spec.max_entries) - 1,
-            consumer: 0,
-            producer: 0,
-            pending: 0,
-            bytes: Vec::new(),
-            open: Vec::new(),
-        }
+        Self { id, ring: Ring::new(spec.max_entries), pending: 0, open: Vec::new() }
     }
 
     /// `bpf_ringbuf_reserve`: the address of `size` bytes, `None` when they do not fit. An empty record has an address
@@ -75,7 +60,7 @@ impl Ringbuf {
     pub fn reserve(&mut self, mem: &mut Memory, size: u64) -> Option<Addr> {
         let position = self.claim(size)?;
         let addr = mem.alloc(ObjectKind::RingRecord(self.id.0), Access::ReadWrite, size as u32)?;
-        let stale = self.read(position + HEADER, size as usize);
+        let stale = self.ring.read(position + HEADER, size as usize);
         mem.raw_mut(addr, size as usize).copy_from_slice(&stale);
         self.open.push(Open { addr, position, size: size as u32 });
         Some(addr)
@@ -90,7 +75,7 @@ impl Ringbuf {
         let Open { addr, position, size } = self.open.remove(index);
         let data = mem.raw(addr, size as usize).to_vec();
         mem.free(addr);
-        self.write(position + HEADER, &data);
+        self.ring.write(position + HEADER, &data);
         self.finish(position, size, discard);
         true
     }
@@ -98,7 +83,7 @@ impl Ringbuf {
     /// `bpf_ringbuf_output` after its flags were checked: `EAGAIN` when the record does not fit.
     pub fn output(&mut self, data: &[u8]) -> Result<(), Errno> {
         let position = self.claim(data.len() as u64).ok_or(Errno::EAGAIN)?;
-        self.write(position + HEADER, data);
+        self.ring.write(position + HEADER, data);
         self.finish(position, data.len() as u32, false);
         Ok(())
     }
@@ -106,10 +91,10 @@ impl Ringbuf {
     /// `bpf_ringbuf_query`.
     pub fn query(&self, query: RingbufQuery) -> u64 {
         match query {
-            RingbufQuery::AvailData => self.producer - self.consumer,
-            RingbufQuery::RingSize => self.mask + 1,
-            RingbufQuery::ConsPos => self.consumer,
-            RingbufQuery::ProdPos => self.producer,
+            RingbufQuery::AvailData => self.ring.producer - self.ring.consumer,
+            RingbufQuery::RingSize => self.ring.mask + 1,
+            RingbufQuery::ConsPos => self.ring.consumer,
+            RingbufQuery::ProdPos => self.ring.producer,
         }
     }
 
@@ -124,59 +109,31 @@ impl Ringbuf {
             return None;
         }
         let len = record_len(size);
-        if len > self.mask + 1 {
+        if len > self.ring.mask + 1 {
             return None;
         }
-        while self.pending < self.producer {
-            let header = self.header(self.pending);
+        while self.pending < self.ring.producer {
+            let header = self.ring.header(self.pending);
             if header & BUSY != 0 {
                 break;
             }
             self.pending += record_len(u64::from(header & !DISCARD));
         }
-        let end = self.producer + len;
-        if end - self.consumer > self.mask || end - self.pending > self.mask {
+        let end = self.ring.producer + len;
+        if end - self.ring.consumer > self.ring.mask || end - self.pending > self.ring.mask {
             return None;
         }
-        let position = std::mem::replace(&mut self.producer, end);
-        let page = META_PAGES + ((position & self.mask) >> PAGE_SHIFT) as u32;
-        self.write(position, &(size as u32 | BUSY).to_le_bytes());
-        self.write(position + 4, &page.to_le_bytes());
+        let position = std::mem::replace(&mut self.ring.producer, end);
+        let page = META_PAGES + ((position & self.ring.mask) >> PAGE_SHIFT) as u32;
+        self.ring.write(position, &(size as u32 | BUSY).to_le_bytes());
+        self.ring.write(position + 4, &page.to_le_bytes());
         Some(position)
     }
 
     fn finish(&mut self, position: u64, size: u32, discard: bool) {
         let header = if discard { size | DISCARD } else { size };
-        self.write(position, &header.to_le_bytes());
+        self.ring.write(position, &header.to_le_bytes());
     }
-
-    fn header(&self, position: u64) -> u32 {
-        let bytes = self.read(position, 4);
-        u32::from_le_bytes(bytes.try_into().expect("4 bytes were read"))
-    }
-
-    /// Bytes at a position, around the end of the ring; never used ones are zero.
-    fn read(&self, position: u64, len: usize) -> Vec<u8> {
-        let at = |offset| ((position + offset as u64) & self.mask) as usize;
-        (0..len).map(|offset| self.bytes.get(at(offset)).copied().unwrap_or(0)).collect()
-    }
-
-    fn write(&mut self, position: u64, data: &[u8]) {
-        let size = (self.mask + 1) as usize;
-        let start = (position & self.mask) as usize;
-        let (first, wrapped) = data.split_at(data.len().min(size - start));
-        for (start, part) in [(start, first), (0, wrapped)] {
-            let end = start + part.len();
-            if end > self.bytes.len() {
-                self.bytes.resize(end, 0);
-            }
-            self.bytes[start..end].copy_from_slice(part);
-        }
-    }
-}
-
-fn record_len(size: u64) -> u64 {
-    (size + HEADER).next_multiple_of(8)
 }
 
 impl Map for Ringbuf {
@@ -196,16 +153,16 @@ impl Map for Ringbuf {
     /// discarded ones.
     fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
-        while self.consumer < self.producer {
-            let header = self.header(self.consumer);
+        while self.ring.consumer < self.ring.producer {
+            let header = self.ring.header(self.ring.consumer);
             if header & BUSY != 0 {
                 break;
             }
             let size = header & !DISCARD;
             if header & DISCARD == 0 {
-                records.push(self.read(self.consumer + HEADER, size as usize));
+                records.push(self.ring.read(self.ring.consumer + HEADER, size as usize));
             }
-            self.consumer += record_len(u64::from(size));
+            self.ring.consumer += record_len(u64::from(size));
         }
         records
     }

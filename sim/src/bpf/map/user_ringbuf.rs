@@ -1,12 +1,9 @@
 //! `BPF_MAP_TYPE_USER_RINGBUF`: `kernel/bpf/ringbuf.c`, v6.12. User space produces, programs consume.
 
+use super::ring::{BUSY, DISCARD, HEADER, Ring, record_len};
 use super::{Map, MapCtx, MapSpec};
 use crate::uapi::Errno;
 
-/// `BPF_RINGBUF_HDR_SZ`, bytes.
-const HEADER: u64 = 8;
-const BUSY: u32 = 1 << 31;
-const DISCARD: u32 = 1 << 30;
 /// `kernel/bpf/helpers.c: DYNPTR_MAX_SIZE`, bytes.
 const DYNPTR_MAX_SIZE: u32 = (1 << 24) - 1;
 
@@ -21,18 +18,14 @@ pub enum Sample {
     Nothing,
 }
 
-/// One ring. Positions are bytes since the beginning, headers included.
+/// One ring.
 pub struct UserRingbuf {
-    mask: u64,
-    consumer: u64,
-    producer: u64,
-    /// The ring's first bytes, as far as they were ever used.
-    bytes: Vec<u8>,
+    ring: Ring,
 }
 
 impl UserRingbuf {
     pub(super) fn create(spec: &MapSpec) -> Self {
-        Self { mask: u64::from(spec.max_entries) - 1, consumer: 0, producer: 0, bytes: Vec::new() }
+        Self { ring: Ring::new(spec.max_entries) }
     }
 
     /// A producer's sample from reserving to submitting, or discarding (`tools/lib/bpf/ringbuf.c:
@@ -40,68 +33,44 @@ impl UserRingbuf {
     pub fn produce(&mut self, data: &[u8], discard: bool) -> Result<(), Errno> {
         let size = u32::try_from(data.len()).ok().filter(|size| size & (BUSY | DISCARD) == 0);
         let size = size.ok_or(Errno::E2BIG)?;
-        let len = record_len(size);
-        let max = self.mask + 1;
+        let len = record_len(u64::from(size));
+        let max = self.ring.mask + 1;
         if len > max {
             return Err(Errno::E2BIG);
         }
-        if max - (self.producer - self.consumer) < len {
+        if max - (self.ring.producer - self.ring.consumer) < len {
             return Err(Errno::ENOSPC);
         }
         let header = if discard { size | DISCARD } else { size };
-        self.write(self.producer, &header.to_le_bytes());
-        self.write(self.producer + 4, &0_u32.to_le_bytes());
-        self.write(self.producer + HEADER, data);
-        self.producer += len;
+        self.ring.write(self.ring.producer, &header.to_le_bytes());
+        self.ring.write(self.ring.producer + 4, &0_u32.to_le_bytes());
+        self.ring.write(self.ring.producer + HEADER, data);
+        self.ring.producer += len;
         Ok(())
     }
 
     /// `__bpf_user_ringbuf_peek`: the next sample, which [`release`](Self::release) consumes.
     pub fn peek(&mut self) -> Result<Sample, Errno> {
-        if self.consumer >= self.producer {
+        if self.ring.consumer >= self.ring.producer {
             return Ok(Sample::Nothing);
         }
-        let header = self.read(self.consumer, 4);
-        let header = u32::from_le_bytes(header.try_into().expect("4 bytes were read"));
+        let header = self.ring.header(self.ring.consumer);
         let size = header & !(BUSY | DISCARD);
         if size > DYNPTR_MAX_SIZE {
             return Err(Errno::E2BIG);
         }
         if header & DISCARD != 0 {
-            self.consumer += record_len(size);
+            self.ring.consumer += record_len(u64::from(size));
             return Ok(Sample::Discarded);
         }
-        Ok(Sample::Bytes(self.read(self.consumer + HEADER, size as usize)))
+        Ok(Sample::Bytes(self.ring.read(self.ring.consumer + HEADER, size as usize)))
     }
 
     /// `__bpf_user_ringbuf_sample_release`: the program wrote `data` over the sample and is done with it.
     pub fn release(&mut self, data: &[u8]) {
-        self.write(self.consumer + HEADER, data);
-        self.consumer += record_len(data.len() as u32);
+        self.ring.write(self.ring.consumer + HEADER, data);
+        self.ring.consumer += record_len(data.len() as u64);
     }
-
-    /// Bytes at a position, around the end of the ring.
-    fn read(&self, position: u64, len: usize) -> Vec<u8> {
-        let at = |offset| ((position + offset as u64) & self.mask) as usize;
-        (0..len).map(|offset| self.bytes.get(at(offset)).copied().unwrap_or(0)).collect()
-    }
-
-    fn write(&mut self, position: u64, data: &[u8]) {
-        let size = (self.mask + 1) as usize;
-        let start = (position & self.mask) as usize;
-        let (first, wrapped) = data.split_at(data.len().min(size - start));
-        for (start, part) in [(start, first), (0, wrapped)] {
-            let end = start + part.len();
-            if end > self.bytes.len() {
-                self.bytes.resize(end, 0);
-            }
-            self.bytes[start..end].copy_from_slice(part);
-        }
-    }
-}
-
-fn record_len(size: u32) -> u64 {
-    (u64::from(size) + HEADER).next_multiple_of(8)
 }
 
 impl Map for UserRingbuf {
