@@ -31,7 +31,7 @@ HELPER_TRIALS=100000 try cargo test --release --locked -p bpftwin-kernel-tests -
 
 if command -v cargo-fuzz >/dev/null; then
     step "readers of foreign bytes"
-    for target in elf btf scenario capture program engines; do
+    for target in elf btf scenario capture program; do
         try conformance/fuzz/run.sh 3600 "$target"
     done
 else

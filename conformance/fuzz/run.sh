@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds="${1:-3600}"
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- elf btf scenario capture program engines
+[ $# -gt 0 ] || set -- elf btf scenario capture program
 
 seed() { # TARGET FILE…
     into="corpus/$1"
@@ -24,7 +24,7 @@ seed elf $objects
 seed capture $(find ../../pcaps/captures -type f)
 # shellcheck disable=SC2046
 seed scenario $(find ../scenarios -name '*.toml')
-mkdir -p corpus/btf corpus/program corpus/engines
+mkdir -p corpus/btf corpus/program
 for object in $objects; do
     name="$(basename "$object" .o)"
     llvm-objcopy-19 --dump-section ".BTF=corpus/btf/$name" "$object" /dev/null 2>/dev/null || true
@@ -32,7 +32,6 @@ for object in $objects; do
         llvm-objcopy-19 --dump-section "$section=corpus/program/$name-$section" "$object" /dev/null 2>/dev/null || true
     done
 done
-cp corpus/program/* corpus/engines/
 
 for target in "$@"; do
     printf '\n== %s for %s s\n' "$target" "$seconds"

@@ -1,7 +1,8 @@
-//! Any bytes as a program: decoded, and run as XDP over one packet.
+//! Any bytes as a program: decoded, and run as XDP over one packet, interpreted and compiled. Both say the same.
 
 #![no_main]
 
+use bpftwin_sim::bpf::engine::Engine;
 use bpftwin_sim::bpf::program::{Image, Program};
 use bpftwin_sim::net::{Config, Kernel, TestRun};
 use bpftwin_sim::uapi::ProgType;
@@ -23,7 +24,12 @@ fuzz_target!(|bytes: &[u8]| {
         maps: Vec::new(),
     };
     let Ok(program) = Program::new(image) else { return };
-    let mut kernel = Kernel::new(&Config { fuel: FUEL, ..Config::default() });
-    let prog = kernel.machine.add_program(program);
-    let _ = kernel.prog_test_run(prog, &TestRun { data_in: &[0; 64], ..TestRun::default() });
+    let [interpreted, compiled] = [Engine::Interp, Engine::Jit].map(|engine| {
+        let mut kernel = Kernel::new(&Config { fuel: FUEL, ..Config::default() });
+        kernel.machine.engine = engine;
+        let prog = kernel.machine.add_program(program.clone());
+        let ran = kernel.prog_test_run(prog, &TestRun { data_in: &[0; 64], ..TestRun::default() });
+        (format!("{ran:?}"), kernel.machine.executed)
+    });
+    assert_eq!(interpreted, compiled);
 });
