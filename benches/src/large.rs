@@ -82,11 +82,13 @@ pub fn rows() -> Vec<Row> {
         Row { what: "open and load veth", insns, ms: open },
     ];
     if jit::available().is_ok() {
-        let program = Program::new(image(20_000)).expect("decodes");
-        let ms = median(|| {
-            black_box(jit::compile(&program).expect("compiles"));
-        });
-        rows.push(Row { what: "compile one function", insns: program.code().len(), ms });
+        for insns in [1_000, 5_000, 20_000] {
+            let program = Program::new(image(insns)).expect("decodes");
+            let ms = median(|| {
+                black_box(jit::compile(&program).expect("compiles"));
+            });
+            rows.push(Row { what: "compile one function", insns: program.code().len(), ms });
+        }
     }
     rows
 }

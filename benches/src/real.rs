@@ -1,6 +1,7 @@
 //! The kernel under us and its JIT, by BPF_PROG_TEST_RUN.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use bpftwin_conformance::case::Case;
 use bpftwin_kernel_tests::elements;
@@ -9,6 +10,12 @@ use bpftwin_kernel_tests::network::{self, Scene};
 use bpftwin_kernel_tests::object::Object;
 use bpftwin_kernel_tests::privilege;
 use bpftwin_kernel_tests::sys::{Prog, TestRun};
+
+/// Whether the kernel compiles. Looked at once: the namespaces that cases run in do not show it.
+static JIT_ENABLED: LazyLock<bool> = LazyLock::new(|| {
+    let enabled = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").unwrap_or_default();
+    matches!(enabled.trim(), "1" | "2")
+});
 
 /// A case, ready to run again and again.
 pub struct Runner<'a> {
@@ -21,8 +28,7 @@ impl<'a> Runner<'a> {
     /// Loads `case` into the kernel. The error says in words why that cannot be had here.
     pub fn new(case: &'a Case) -> Result<Self, String> {
         privilege::check().map_err(|failure| failure.to_string())?;
-        let enabled = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").unwrap_or_default();
-        if !matches!(enabled.trim(), "1" | "2") {
+        if !*JIT_ENABLED {
             return Err("net.core.bpf_jit_enable is off".to_owned());
         }
         let told = |stop: Stop| stop.to_string();

@@ -61,9 +61,10 @@ impl FromStr for Engine {
 }
 
 /// A program is compiled by [`Engine::Auto`] once runs that began with it, or tail calls to it, have executed so many
-/// instructions for each it has: about what compiling one costs. A count, so that the same runs are compiled every time.
+/// instructions for each it has: about what compiling one costs (`benches/README.md` says what it is), so that a program
+/// is never much slower than on the better of both engines. A count, so that the same runs are compiled every time.
 /// A run that has begun ends on the engine it began on: its budget bounds what that can cost.
-const HOT: u64 = 2_000;
+pub(super) const HOT: u64 = 50_000;
 
 /// The engine that runs `prog` next, never [`Engine::Auto`]. A tracer wants to see every instruction, which only the
 /// interpreter shows.

@@ -1,7 +1,7 @@
 //! What the engines do with programs that this machine has no machine code of.
 
 use crate::bpf::asm::assemble;
-use crate::bpf::engine::{self, Engine};
+use crate::bpf::engine::{self, Engine, HOT};
 use crate::bpf::fault::{Fault, FaultKind};
 use crate::bpf::interp::Ran;
 use crate::bpf::machine::{Host, Machine, ProgId};
@@ -116,7 +116,7 @@ fn auto_runs_what_is_hot_compiled_and_all_else_interpreted() {
         let whole = once(&mut machine(Engine::Interp, &[]), FUEL);
         assert_eq!(whole, (Ok(Ran { r0: 3015, insns: 34 }), 1, 0));
         let mut machine = machine(Engine::Auto, refused);
-        for round in 0..5_000 {
+        for round in 0..HOT * 5 / 2 {
             assert_eq!(once(&mut machine, FUEL), whole, "{round}, {refused:?}");
         }
         for (fuel, expected) in (0..).zip(&expected) {
@@ -133,7 +133,7 @@ fn auto_runs_what_is_hot_compiled_and_all_else_interpreted() {
 #[test]
 fn auto_leaves_cold_targets_of_tail_calls_alone() {
     let mut machine = machine(Engine::Auto, &[]);
-    for _ in 0..1_000 {
+    for _ in 0..HOT / 2 {
         assert!(once(&mut machine, FUEL).0.is_ok());
     }
     let compiled: Vec<bool> = machine.programs.iter().map(|program| program.is_compiled()).collect();
