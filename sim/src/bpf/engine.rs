@@ -87,12 +87,40 @@ pub(super) fn is_compiled(machine: &Machine, prog: ProgId) -> bool {
 ///
 /// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
 pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
-    let ran = match chosen(machine, prog) {
-        Engine::Interp | Engine::Auto => interp::run(machine, host, prog, fuel),
-        Engine::Jit => jit::run(machine, host, prog, fuel),
-        Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
-    };
-    counted(machine, prog, ran)
+    run_repeatedly(machine, host, prog, fuel, 1, |_| true)
+}
+
+/// [`run`], `times` times as long as `goes_on` wants it and there is no fault. Gives what the last run gave.
+pub fn run_repeatedly(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    fuel: u64,
+    times: u32,
+    mut goes_on: impl FnMut(Ran) -> bool,
+) -> Result<Ran, Box<Fault>> {
+    let mut last = Ran { r0: 0, insns: 0 };
+    for done in 0..times {
+        let ran = match chosen(machine, prog) {
+            Engine::Interp | Engine::Auto => interp::run(machine, host, prog, fuel),
+            Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
+            Engine::Jit => {
+                let mut insns = 0;
+                let ran = jit::run_repeatedly(machine, host, prog, fuel, times - done, |ran| {
+                    insns += ran.insns;
+                    goes_on(ran)
+                });
+                count(machine, prog, insns);
+                return ran;
+            }
+        };
+        last = ran?;
+        count(machine, prog, last.insns);
+        if !goes_on(last) {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 /// Runs the function at `func` of `prog` by itself: what a timer does after the program that armed it has ended.
@@ -109,7 +137,8 @@ pub fn run_function(
         Engine::Jit => jit::run_function(machine, host, prog, func, args, fuel),
         Engine::Rbpf => rbpf::run_function(machine, host, prog, func, args, fuel),
     };
-    counted(machine, prog, ran)
+    count(machine, prog, ran.as_ref().map_or(0, |ran| ran.insns));
+    ran
 }
 
 /// Calls back into the running program, from inside a helper: the function at `func` with `r1..r5`. The engine that
@@ -134,12 +163,10 @@ pub fn running(machine: &Machine) -> Option<ProgId> {
     interp::running(machine)
 }
 
-fn counted(machine: &mut Machine, prog: ProgId, ran: Result<Ran, Box<Fault>>) -> Result<Ran, Box<Fault>> {
-    if let Ok(ran) = &ran {
-        machine.executed += ran.insns;
-        machine.programs[prog.0 as usize].count(ran.insns);
-    }
-    ran
+/// Counts what runs that have ended well have executed.
+fn count(machine: &mut Machine, prog: ProgId, insns: u64) {
+    machine.executed += insns;
+    machine.programs[prog.0 as usize].count(insns);
 }
 
 #[cfg(test)]

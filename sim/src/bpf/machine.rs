@@ -154,6 +154,9 @@ impl Machine {
         if !self.maps.looks_up(map) || key < CTX_BASE + CTX_SIZE {
             return None;
         }
+        if let Some(addr) = self.maps.map(map).glance(&self.mem, key, self.cpu) {
+            return Some(addr);
+        }
         let (maps, mut ctx) = self.maps();
         maps.map(map).lookup(&mut ctx, key).ok()
     }

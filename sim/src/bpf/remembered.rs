@@ -41,6 +41,16 @@ impl Remembered {
         (size == 4 && offset.is_multiple_of(4) && offset / 4 < u64::BITS).then_some(offset / 4)
     }
 
+    /// `size` bytes at `offset` may read otherwise now, and nothing else.
+    #[inline]
+    pub fn forget_field(&mut self, offset: u32, size: u32) {
+        let first = (offset / 4).min(u64::BITS);
+        let end = offset.saturating_add(size).div_ceil(4).min(u64::BITS);
+        for word in first..end {
+            self.known &= !(1 << word);
+        }
+    }
+
     /// Nothing is known any more.
     #[inline]
     pub fn forget(&mut self) {
@@ -70,6 +80,14 @@ mod tests {
         };
         assert_eq!(known(&remembered), [0, 252]);
         assert_eq!((remembered.get(0, 4), remembered.get(0, 2)), (Some(7), None));
+        remembered.put(4, 4, 7);
+        remembered.put(8, 4, 7);
+        for (offset, size, left) in
+            [(7, 2, vec![0, 252]), (300, 4, vec![0, 252]), (255, 8, vec![0]), (0, 1, vec![])]
+        {
+            remembered.forget_field(offset, size);
+            assert_eq!(known(&remembered), left, "{size} at {offset}");
+        }
         remembered.forget();
         assert_eq!(known(&remembered), []);
     }

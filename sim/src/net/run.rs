@@ -167,6 +167,21 @@ impl<'k> Run<'k> {
         }
     }
 
+    /// What a program that ends has kept, `open` being a record of a ring buffer.
+    #[cold]
+    fn unreleased(&self, open: Option<Addr>) -> FaultKind {
+        FaultKind::Unreleased(match (self.lock, self.held.leaked_since(0), open) {
+            (Some(lock), ..) => format!("the lock at {lock:#x} is still held"),
+            (_, Some(held::Reference { kind, addr }), _) => {
+                format!("the {kind} at {addr:#x} is not given back")
+            }
+            (.., Some(record)) => {
+                format!("the ring buffer record at {record:#x} is neither submitted nor discarded")
+            }
+            _ => unreachable!("it is asked when there is something"),
+        })
+    }
+
     /// Frees what was made for this run alone.
     pub fn give_memory_back(&mut self, mem: &mut Memory) {
         let views = std::mem::take(&mut self.views).into_values().map(|(addr, _)| addr);
@@ -255,20 +270,11 @@ impl Host for Run<'_> {
     }
 
     fn exit(&mut self, machine: &mut Machine) -> Result<(), FaultKind> {
-        if let Some(lock) = self.lock {
-            return Err(FaultKind::Unreleased(format!("the lock at {lock:#x} is still held")));
+        let open = machine.maps.ringbuf_open();
+        if self.lock.is_none() && self.held.leaked_since(0).is_none() && open.is_none() {
+            return Ok(());
         }
-        if let Some(held::Reference { kind, addr }) = self.held.leaked_since(0) {
-            return Err(FaultKind::Unreleased(format!("the {kind} at {addr:#x} is not given back")));
-        }
-        match machine.maps.ringbuf_open().as_slice() {
-            [] => Ok(()),
-            [record, ..] => {
-                let what =
-                    format!("the ring buffer record at {record:#x} is neither submitted nor discarded");
-                Err(FaultKind::Unreleased(what))
-            }
-        }
+        Err(self.unreleased(open))
     }
 
     fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
@@ -293,10 +299,12 @@ impl Host for Run<'_> {
         size: u32,
         imm: i32,
     ) -> Result<(), FaultKind> {
-        machine.remembered.forget();
         match &mut self.packet {
-            Packet::Skb(skb) => ctx::skb::store_imm(skb, self.prog_type, offset, size, imm)
-                .map_err(|why| FaultKind::Context { offset, size, write: true, why }),
+            Packet::Skb(skb) => {
+                machine.remembered.forget_field(offset, size);
+                ctx::skb::store_imm(skb, self.prog_type, offset, size, imm)
+                    .map_err(|why| FaultKind::Context { offset, size, write: true, why })
+            }
             _ => self.ctx_store(machine, offset, size, i64::from(imm) as u64),
         }
     }
@@ -320,9 +328,12 @@ impl Host for Run<'_> {
         size: u32,
         value: u64,
     ) -> Result<(), FaultKind> {
-        machine.remembered.forget();
         let stored = match &mut self.packet {
-            Packet::Skb(skb) => ctx::skb::store(skb, self.prog_type, offset, size, value),
+            // A store changes its own field of an skb and no other.
+            Packet::Skb(skb) => {
+                machine.remembered.forget_field(offset, size);
+                ctx::skb::store(skb, self.prog_type, offset, size, value)
+            }
             Packet::Xdp(_) => ctx::xdp::store(offset, size),
             Packet::Flow(_) => ctx::flow::store(offset, size),
             Packet::SkLookup(_) => ctx::sk_lookup::store(offset, size),

@@ -83,6 +83,30 @@ pub(super) struct Run {
     pub(super) callbacks: u32,
 }
 
+impl Run {
+    /// A run that has executed nothing. `first_frame`: frames in use by others.
+    pub(super) fn new(plain: Plain, fuel: u64, first_frame: u32) -> Self {
+        Self { plain, fuel, first_frame, program_frame: first_frame, ..Self::default() }
+    }
+
+    /// Back to where it began, once it has ended well.
+    #[inline]
+    pub(super) fn again(&mut self) {
+        self.insns = 0;
+        self.program_frame = self.first_frame;
+        self.tail_calls = 0;
+    }
+
+    /// Puts the run below in the place of one that has ended, whose frames go.
+    pub(super) fn end(machine: &mut Machine, below: Self) -> Self {
+        let run = std::mem::replace(&mut machine.run, below);
+        while machine.mem.frames() > run.first_frame {
+            machine.mem.pop_frame();
+        }
+        run
+    }
+}
+
 /// Runs `prog` with `r1` at the context, for at most `fuel` instructions.
 ///
 /// A run may begin while another one is inside a helper; each has its own frames, counts and budget.
@@ -165,14 +189,10 @@ fn begin(
     args: [u64; 5],
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
-    let first_frame = machine.mem.frames();
-    let fresh = Run { plain, fuel, first_frame, program_frame: first_frame, ..Run::default() };
-    let outer = std::mem::replace(&mut machine.run, fresh);
+    let fresh = Run::new(plain, fuel, machine.mem.frames());
+    let below = std::mem::replace(&mut machine.run, fresh);
     let result = dispatch::enter(machine, host, prog, pc, args);
-    let run = std::mem::replace(&mut machine.run, outer);
-    while machine.mem.frames() > run.first_frame {
-        machine.mem.pop_frame();
-    }
+    let run = Run::end(machine, below);
     result.map(|r0| Ran { r0, insns: run.insns })
 }
 
@@ -185,11 +205,16 @@ fn entry(program: &Program, func: Addr) -> Result<usize, FaultKind> {
 }
 
 /// Gives the program a frame; `r10` comes back.
+#[inline]
 pub(super) fn push_frame(machine: &mut Machine) -> Result<Addr, FaultKind> {
     if machine.mem.frames() - machine.run.program_frame == MAX_CALL_FRAMES {
         return Err(FaultKind::CallDepth);
     }
-    machine.mem.push_frame().ok_or(FaultKind::CallDepth)
+    // Not `ok_or`, which would make a fault to throw it away.
+    match machine.mem.push_frame() {
+        Some(fp) => Ok(fp),
+        None => Err(FaultKind::CallDepth),
+    }
 }
 
 /// Says where a fault happened; one that comes located out of a callback stays as it is.

@@ -44,12 +44,11 @@ fn argument(number: u8, why: String) -> FaultKind {
     FaultKind::Argument { helper: "tail_call", number, why }
 }
 
-/// Puts a fresh frame in the place of the newest one; gives the registers a program begins with.
+/// Gives the newest frame to another program; gives the registers it begins with.
 pub(in crate::bpf) fn replace_frame(machine: &mut Machine) -> Regs {
-    machine.mem.pop_frame();
-    machine.run.program_frame = machine.mem.frames();
+    machine.run.program_frame = machine.mem.frames() - 1;
     let mut regs: Regs = [0; 11];
     regs[1] = CTX_BASE;
-    regs[10] = machine.mem.push_frame().expect("one was just given back");
+    regs[10] = machine.mem.renew_frame();
     regs
 }

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{Block, InstBuilder, Type, Value};
 use super::cx::at;
 use super::emit::{Emitter, PLAIN};
 use crate::bpf::insn::{Insn, Op};
-use crate::bpf::mem::CTX_BASE;
+use crate::bpf::mem::{ARENA_SIZE, CTX_BASE, READ, WRITE};
 use crate::bpf::remembered::Remembered;
 
 /// What an access does besides where.
@@ -35,15 +35,15 @@ impl Emitter<'_> {
         if insn.op == Op::Load4 && self.known().context.has(insn.src) {
             self.remembered(insn, addr, elsewhere, done);
         }
-        let limit = self.b.ins().load(I64, PLAIN, self.cx, at::LIMIT);
-        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, addr, limit);
+        let last = self.constant(ARENA_SIZE as i64 - 1);
+        let inside = self.b.ins().icmp(IntCC::UnsignedLessThanOrEqual, addr, last);
         self.b.ins().brif(inside, near, &[], elsewhere, &[]);
         self.b.switch_to_block(near);
-        let forbidden = self.shadow(addr, width, matches!(what, What::Load { .. }));
-        self.b.ins().brif(forbidden, elsewhere, &[], direct, &[]);
+        let allowed = self.allowed(addr, width, matches!(what, What::Load { .. }));
+        self.b.ins().brif(allowed, direct, &[], elsewhere, &[]);
 
         self.b.switch_to_block(elsewhere);
-        self.step();
+        self.step_aside();
         if let What::Load { .. } = what {
             self.reload(insn.dst);
         }
@@ -80,23 +80,23 @@ impl Emitter<'_> {
         self.b.switch_to_block(outside);
     }
 
-    /// Not zero when the shadow forbids one of the bytes, or does not know.
-    fn shadow(&mut self, addr: Value, width: Type, read: bool) -> Value {
-        let shadow = self.b.use_var(if read { self.unreadable } else { self.unwritable });
-        let (three, seven) = (self.constant(3), self.constant(7));
-        let word = self.b.ins().ushr(addr, three);
-        let at = self.b.ins().iadd(shadow, word);
-        let bits = self.b.ins().uload16(I64, PLAIN, at, 0);
-        let shift = self.b.ins().band(addr, seven);
-        let bits = self.b.ins().ushr(bits, shift);
-        let asked = self.constant((1 << width.bytes()) - 1);
-        self.b.ins().band(bits, asked)
+    /// Whether the shadow allows it: [`READ`] and [`WRITE`] say how.
+    fn allowed(&mut self, addr: Value, width: Type, read: bool) -> Value {
+        let at = self.b.ins().iadd(self.shadow, addr);
+        let byte = self.b.ins().load(I8, PLAIN, at, 0);
+        let (reach, least) = if read {
+            (byte, width.bytes() as u8 * READ)
+        } else {
+            let mask = self.b.ins().iconst(I8, i64::from(READ - 1));
+            (self.b.ins().band(byte, mask), width.bytes() as u8 * WRITE)
+        };
+        let least = self.b.ins().iconst(I8, i64::from(least));
+        self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, reach, least)
     }
 
     /// The access itself, at an address that has been looked at.
     fn transfer(&mut self, insn: Insn, width: Type, what: What, addr: Value) {
-        let bytes = self.b.use_var(self.bytes);
-        let at = self.b.ins().iadd(bytes, addr);
+        let at = self.b.ins().iadd(self.bytes, addr);
         let value = match what {
             What::Load { signed } => {
                 let value = self.b.ins().load(width, PLAIN, at, 0);

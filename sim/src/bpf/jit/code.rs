@@ -1,12 +1,12 @@
 //! Machine code: as bytes, and where it can be executed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use memmap2::{Mmap, MmapMut};
 
-use super::Unavailable;
 use super::cx::{Cx, Status};
+use super::{Unavailable, emit};
 
 /// What [`compile`](super::compile) makes: bytes that run at any address, and where functions begin in them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,6 +41,9 @@ pub(in crate::bpf) struct Code {
 
 impl Code {
     pub(super) fn new(compiled: Compiled) -> Result<Self, Unavailable> {
+        if let Ok(d) = std::env::var("JITDUMP") {
+            std::fs::write(format!("{d}/{}", compiled.bytes.len()), &compiled.bytes).unwrap();
+        }
         let executable = || {
             let mut map = MmapMut::map_anon(compiled.bytes.len())?;
             map.copy_from_slice(&compiled.bytes);
@@ -50,6 +53,11 @@ impl Code {
             Ok(text) => Ok(Self { text, entries: compiled.entries, only_reads: compiled.only_reads }),
             Err(error) => Err(Unavailable(format!("memory cannot be made executable: {error}"))),
         }
+    }
+
+    /// Where the first function begins.
+    pub(super) fn first(&self) -> *const u8 {
+        self.text.as_ptr()
     }
 
     /// The number of the function whose first instruction is `function`.
@@ -74,9 +82,15 @@ impl Code {
         // calling convention: `emit` made it, `new` took it unchanged.
         let function: unsafe extern "C" fn(*mut Cx<'_>) -> Status = unsafe { std::mem::transmute(entry) };
         // SAFETY: the code uses nothing but `cx`, which is valid and has not moved; what it reads and writes beyond is
-        // within the arena and the shadow that `cx` shows, whose addresses it reads anew after every call.
+        // within the arena and the shadow that `cx` shows, which do not move.
         unsafe { function(cx) }
     }
+}
+
+/// [`emit::aside`], which all programs share.
+pub(super) fn aside() -> &'static Result<Code, Unavailable> {
+    static ASIDE: LazyLock<Result<Code, Unavailable>> = LazyLock::new(|| emit::aside().and_then(Code::new));
+    &ASIDE
 }
 
 /// A program's place for its machine code, filled at the first use, and for what says whether it is worth having.

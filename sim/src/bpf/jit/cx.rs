@@ -6,11 +6,14 @@ use std::rc::Rc;
 use super::super::engine::{self, Engine};
 use super::super::fault::{Fault, FaultKind};
 use super::super::insn::Op;
-use super::super::interp::{Entry, Regs, access, atomic, interpret, locate, packet_load, push_frame, tail};
+use super::super::interp::{
+    Entry, Plain, Ran, Regs, Run, access, atomic, interpret, locate, packet_load, push_frame, tail,
+};
 use super::super::machine::{Host, Machine, ProgId};
-use super::super::mem::{Addr, View};
+use super::super::mem::{Addr, CTX_BASE, View};
 use super::super::program::Program;
 use super::super::remembered::Remembered;
+use super::code::{self, Code};
 
 /// How a function ended, or how what it called did.
 pub(super) type Status = u64;
@@ -47,6 +50,10 @@ pub(super) struct Cx<'a> {
     helper: Callee,
     local: Callee,
     look_up: LookUp,
+    /// [`emit::aside`](super::emit::aside), ready to be called.
+    aside: *const u8,
+    /// What it leaves.
+    status: Status,
     pc: usize,
     /// From here on, nothing that machine code knows.
     machine: &'a mut Machine,
@@ -72,12 +79,12 @@ pub(super) mod at {
     pub const HELPER: i32 = offset_of!(Cx<'_>, helper) as i32;
     pub const LOCAL: i32 = offset_of!(Cx<'_>, local) as i32;
     pub const LOOK_UP: i32 = offset_of!(Cx<'_>, look_up) as i32;
+    pub const ASIDE: i32 = offset_of!(Cx<'_>, aside) as i32;
+    pub const STATUS: i32 = offset_of!(Cx<'_>, status) as i32;
     pub const REMEMBERED: i32 = offset_of!(Cx<'_>, remembered) as i32;
     const VIEW: usize = offset_of!(Cx<'_>, view);
     pub const BYTES: i32 = (VIEW + offset_of!(View, bytes)) as i32;
-    pub const LIMIT: i32 = (VIEW + offset_of!(View, limit)) as i32;
-    pub const UNREADABLE: i32 = (VIEW + offset_of!(View, unreadable)) as i32;
-    pub const UNWRITABLE: i32 = (VIEW + offset_of!(View, unwritable)) as i32;
+    pub const SHADOW: i32 = (VIEW + offset_of!(View, shadow)) as i32;
 }
 
 /// Runs the function at `pc` of `prog` until it returns; gives its `r0`. The compiled form of the interpreter's loop.
@@ -95,26 +102,61 @@ pub(in crate::bpf) fn enter(
         Ok(fp) => fp,
         Err(kind) => return Err(locate(&program, pc, regs, kind)),
     };
-    let mut cx = Cx {
-        regs,
-        insns: machine.run.insns,
-        fuel: machine.run.fuel.min(MOST_FUEL),
-        remembered: &raw const machine.remembered,
-        view: machine.mem.view(),
-        step,
-        helper,
-        local,
-        look_up,
-        pc,
-        machine,
-        host,
-        program,
-        fault: None,
-        depth: 0,
-    };
+    let mut cx = Cx::new(machine, host, program);
+    cx.regs = regs;
     cx.execute(prog, pc)?;
     cx.machine.run.insns = cx.insns;
     Ok(cx.regs[0])
+}
+
+/// Runs `prog`, whose machine code is there, `times` times, for at most `fuel` instructions each, as long as `goes_on`
+/// wants it. Gives what the last run gave.
+pub(super) fn repeat(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    fuel: u64,
+    times: u32,
+    mut goes_on: impl FnMut(Ran) -> bool,
+) -> Result<Ran, Box<Fault>> {
+    let fresh = Run::new(Plain::Compiled, fuel, machine.mem.frames());
+    let below = std::mem::replace(&mut machine.run, fresh);
+    let program = Rc::clone(&machine.programs[prog.0 as usize]);
+    let code = program.machine_code().expect("it has been asked for");
+    let mut cx = Cx::new(machine, host, Rc::clone(&program));
+    let mut done = Ok(Ran { r0: 0, insns: 0 });
+    for _ in 0..times {
+        done = cx.once(prog, &program, code);
+        if !done.as_ref().is_ok_and(|&ran| goes_on(ran)) {
+            break;
+        }
+    }
+    Run::end(machine, below);
+    done
+}
+
+impl<'a> Cx<'a> {
+    fn new(machine: &'a mut Machine, host: &'a mut dyn Host, program: Rc<Program>) -> Self {
+        Self {
+            regs: [0; 11],
+            insns: machine.run.insns,
+            fuel: machine.run.fuel.min(MOST_FUEL),
+            remembered: &raw const machine.remembered,
+            view: machine.mem.view(),
+            step,
+            helper,
+            local,
+            look_up,
+            aside: code::aside().as_ref().expect("there is machine code").first(),
+            status: GO_ON,
+            pc: 0,
+            machine,
+            host,
+            program,
+            fault: None,
+            depth: 0,
+        }
+    }
 }
 
 impl Cx<'_> {
@@ -131,27 +173,41 @@ impl Cx<'_> {
         done
     }
 
+    /// Runs the whole program once.
+    fn once(&mut self, prog: ProgId, program: &Program, code: &Code) -> Result<Ran, Box<Fault>> {
+        self.machine.run.again();
+        self.machine.run.program = Some(prog);
+        self.insns = 0;
+        self.regs = [0; 11];
+        self.regs[1] = CTX_BASE;
+        match push_frame(self.machine) {
+            Ok(fp) => self.regs[10] = fp,
+            Err(kind) => return Err(locate(program, 0, self.regs, kind)),
+        }
+        self.enter_code(program, code, 0)?;
+        Ok(Ran { r0: self.regs[0], insns: self.insns })
+    }
+
     /// Runs a function of this program.
     fn enter(&mut self, function: usize) -> Result<(), Box<Fault>> {
         let program = Rc::clone(&self.program);
-        let (status, only_read) = match program.machine_code() {
-            Ok(code) => {
-                let number = code.function(function);
-                (code.enter(number, self), code.only_reads(number))
-            }
-            Err(why) => {
-                self.pc = function;
-                (self.fail(why.declined()), false)
-            }
+        match program.machine_code() {
+            Ok(code) => self.enter_code(&program, code, code.function(function)),
+            Err(why) => Err(locate(&program, function, self.regs, why.declined())),
+        }
+    }
+
+    #[inline]
+    fn enter_code(&mut self, program: &Program, code: &Code, number: usize) -> Result<(), Box<Fault>> {
+        let kind = match code.enter(number, self) {
+            DONE => return Ok(()),
+            FAULT => self.fault.take().expect("it was put there"),
+            _ => match self.leave(code.only_reads(number)) {
+                Ok(()) => return Ok(()),
+                Err(kind) => kind,
+            },
         };
-        if status == DONE {
-            return Ok(());
-        }
-        let kind = if status == FAULT { self.fault.take() } else { self.leave(only_read).err() };
-        match kind {
-            Some(kind) => Err(locate(&program, self.pc, self.regs, kind)),
-            None => Ok(()),
-        }
+        Err(locate(program, self.pc, self.regs, kind))
     }
 
     /// [`execute`](Self::execute) for what has not been compiled.
@@ -165,6 +221,7 @@ impl Cx<'_> {
     }
 
     /// The function is at its exit.
+    #[inline]
     fn leave(&mut self, only_read: bool) -> Result<(), FaultKind> {
         if self.insns > self.fuel {
             return Err(FaultKind::Fuel);
@@ -181,9 +238,7 @@ impl Cx<'_> {
         FAULT
     }
 
-    /// What comes after every call.
     fn status(&mut self, done: Result<Status, FaultKind>) -> Status {
-        self.view = self.machine.mem.view();
         done.unwrap_or_else(|kind| self.fail(kind))
     }
 
@@ -218,7 +273,6 @@ impl Cx<'_> {
     fn tail_call(&mut self) -> Result<Status, FaultKind> {
         let Some(target) = tail::target(self.machine, &self.regs)? else { return Ok(GO_ON) };
         self.regs = tail::replace_frame(self.machine);
-        self.view = self.machine.mem.view();
         self.execute(target, 0).map_err(FaultKind::Located)?;
         Ok(DONE)
     }
@@ -247,7 +301,6 @@ impl Cx<'_> {
         let run = &self.machine.run;
         let (prog, tail_calls, program_frame) = (run.program, run.tail_calls, run.program_frame);
         self.regs[10] = fp;
-        self.view = self.machine.mem.view();
         self.depth += 1;
         self.enter(function).map_err(FaultKind::Located)?;
         self.depth -= 1;
@@ -287,9 +340,7 @@ unsafe extern "C" fn look_up(cx: *mut Cx<'_>, map: Addr, key: Addr, executed: u6
     if executed > cx.fuel || !cx.host.looks_up() {
         return ELSEWHERE;
     }
-    let Some(found) = cx.machine.look_up(map, key) else { return ELSEWHERE };
-    cx.view = cx.machine.mem.view();
-    found
+    cx.machine.look_up(map, key).unwrap_or(ELSEWHERE)
 }
 
 /// Calls a function of the program.

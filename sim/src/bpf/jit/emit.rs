@@ -76,8 +76,16 @@ fn function(
     let mut look_up = callee.clone();
     look_up.params.push(AbiParam::new(I64));
     let mut b = FunctionBuilder::new(&mut context.func, builders);
-    let signatures = [b.import_signature(callee), b.import_signature(look_up)];
+    let signatures = Signatures {
+        callee: b.import_signature(callee),
+        look_up: b.import_signature(look_up),
+        aside: b.import_signature(aside_signature()),
+    };
     Emitter::new(b, signatures, code, range, flow).emit(isa);
+    finish(isa, context)
+}
+
+fn finish(isa: &dyn TargetIsa, mut context: Context) -> Result<Vec<u8>, String> {
     let compiled =
         context.compile(isa, &mut ControlPlane::default()).map_err(|e| format!("{:?}", e.inner))?;
     if !compiled.buffer.relocs().is_empty() {
@@ -86,22 +94,66 @@ fn function(
     Ok(compiled.code_buffer().to_vec())
 }
 
+/// Of what leaves every register as it was: the code around a call that is rarely made need not make room for it.
+fn aside_signature() -> Signature {
+    let mut signature = Signature::new(CallConv::PreserveAll);
+    signature.params.extend([AbiParam::new(I64); 3]);
+    signature
+}
+
+/// A function that calls `Cx::step` and leaves what that returns in `Cx::status`, and every register as it was.
+pub(super) fn aside() -> Result<Compiled, Unavailable> {
+    let isa = isa()?;
+    let mut context = Context::for_function(Function::with_name_signature(
+        cranelift_codegen::ir::UserFuncName::default(),
+        aside_signature(),
+    ));
+    let mut callee = Signature::new(CallConv::triple_default(isa.triple()));
+    callee.params.extend([AbiParam::new(I64); 3]);
+    callee.returns.push(AbiParam::new(I64));
+    let mut builders = FunctionBuilderContext::new();
+    let mut b = FunctionBuilder::new(&mut context.func, &mut builders);
+    let callee = b.import_signature(callee);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let params = b.block_params(entry).to_vec();
+    let step = b.ins().load(I64, PLAIN, params[0], at::STEP);
+    let call = b.ins().call_indirect(callee, step, &params);
+    let status = b.inst_results(call)[0];
+    b.ins().store(PLAIN, status, params[0], at::STATUS);
+    b.ins().return_(&[]);
+    b.seal_all_blocks();
+    b.finalize(isa.frontend_config());
+    let bytes = finish(&*isa, context).map_err(Unavailable)?;
+    Ok(Compiled { bytes, entries: vec![(0, 0)], only_reads: vec![false] })
+}
+
+/// Of what machine code calls.
+struct Signatures {
+    /// The functions in `Cx`.
+    callee: SigRef,
+    /// The one that looks up.
+    look_up: SigRef,
+    /// [`aside`].
+    aside: SigRef,
+}
+
 /// One function being compiled.
 pub(super) struct Emitter<'a> {
     pub b: FunctionBuilder<'a>,
     pub cx: Value,
     code: &'a [Insn],
     range: std::ops::Range<usize>,
-    /// Of the functions in `Cx`, and of the one that looks up.
-    signatures: [SigRef; 2],
+    signatures: Signatures,
     flow: Flow,
     regs: [Variable; 11],
     /// `executed - fuel - pc`: with `pc`, what is left, negative.
     origin: Variable,
     may_goto: Variable,
-    pub bytes: Variable,
-    pub unreadable: Variable,
-    pub unwritable: Variable,
+    /// Where guest memory is, and its shadow.
+    pub bytes: Value,
+    pub shadow: Value,
     /// Returns its parameter.
     leave: Block,
     /// Blocks by instruction, where one begins.
@@ -115,7 +167,7 @@ pub(super) const PLAIN: MemFlagsData = MemFlagsData::new().with_notrap();
 impl<'a> Emitter<'a> {
     fn new(
         mut b: FunctionBuilder<'a>,
-        signatures: [SigRef; 2],
+        signatures: Signatures,
         code: &'a [Insn],
         range: std::ops::Range<usize>,
         flow: Flow,
@@ -125,7 +177,8 @@ impl<'a> Emitter<'a> {
         b.switch_to_block(entry);
         let cx = b.block_params(entry)[0];
         let regs = std::array::from_fn(|_| b.declare_var(I64));
-        let [origin, bytes, unreadable, unwritable] = std::array::from_fn(|_| b.declare_var(I64));
+        let origin = b.declare_var(I64);
+        let [bytes, shadow] = [at::BYTES, at::SHADOW].map(|offset| b.ins().load(I64, PLAIN, cx, offset));
         let may_goto = b.declare_var(I32);
         let leave = b.create_block();
         b.append_block_param(leave, I64);
@@ -159,8 +212,7 @@ impl<'a> Emitter<'a> {
             origin,
             may_goto,
             bytes,
-            unreadable,
-            unwritable,
+            shadow,
             leave,
             blocks,
             pc: 0,
@@ -173,7 +225,6 @@ impl<'a> Emitter<'a> {
         }
         self.pc = self.range.start;
         self.reload_count(self.pc);
-        self.reload_view();
         let zero = self.b.ins().iconst(I32, 0);
         self.b.def_var(self.may_goto, zero);
         let mut open = true;
@@ -298,31 +349,37 @@ impl<'a> Emitter<'a> {
         self.b.def_var(self.origin, origin);
     }
 
-    pub fn reload_view(&mut self) {
-        let fields =
-            [(self.bytes, at::BYTES), (self.unreadable, at::UNREADABLE), (self.unwritable, at::UNWRITABLE)];
-        for (variable, offset) in fields {
-            let value = self.b.ins().load(I64, PLAIN, self.cx, offset);
-            self.b.def_var(variable, value);
-        }
-    }
-
     /// Calls what the field at `offset` says, about this instruction.
     fn call(&mut self, offset: i32) {
         self.flush();
         let callee = self.b.ins().load(I64, PLAIN, self.cx, offset);
         let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
-        let call = self.b.ins().call_indirect(self.signatures[0], callee, &[self.cx, pc, executed]);
+        let call = self.b.ins().call_indirect(self.signatures.callee, callee, &[self.cx, pc, executed]);
         let status = self.b.inst_results(call)[0];
         let go_on = self.b.create_block();
         self.b.ins().brif(status, self.leave, &[status.into()], go_on, &[]);
         self.b.switch_to_block(go_on);
-        self.reload_view();
     }
 
     /// Lets this instruction be executed elsewhere.
     pub fn step(&mut self) {
         self.call(at::STEP);
+    }
+
+    /// Lets this instruction be executed elsewhere, which is rarely wanted.
+    pub fn step_aside(&mut self) {
+        let status = self.call_aside();
+        let go_on = self.b.create_block();
+        self.b.ins().brif(status, self.leave, &[status.into()], go_on, &[]);
+        self.b.switch_to_block(go_on);
+    }
+
+    fn call_aside(&mut self) -> Value {
+        self.flush();
+        let callee = self.b.ins().load(I64, PLAIN, self.cx, at::ASIDE);
+        let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
+        self.b.ins().call_indirect(self.signatures.aside, callee, &[self.cx, pc, executed]);
+        self.b.ins().load(I64, PLAIN, self.cx, at::STATUS)
     }
 
     /// A call, after which `r1` to `r5` hold nothing.
@@ -345,7 +402,8 @@ impl<'a> Emitter<'a> {
     fn look_up(&mut self) {
         let callee = self.b.ins().load(I64, PLAIN, self.cx, at::LOOK_UP);
         let (map, key, executed) = (self.get(Reg::R1), self.get(Reg::R2), self.executed(1));
-        let call = self.b.ins().call_indirect(self.signatures[1], callee, &[self.cx, map, key, executed]);
+        let call =
+            self.b.ins().call_indirect(self.signatures.look_up, callee, &[self.cx, map, key, executed]);
         let found = self.b.inst_results(call)[0];
         let (elsewhere, here, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(elsewhere);
@@ -358,7 +416,6 @@ impl<'a> Emitter<'a> {
         self.reload(Reg::R0);
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(here);
-        self.reload_view();
         self.set(Reg::R0, found);
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(done);
@@ -394,11 +451,7 @@ impl<'a> Emitter<'a> {
         self.b.set_cold_block(fault);
         self.b.ins().brif(spent, fault, &[], go_on, &[]);
         self.b.switch_to_block(fault);
-        self.flush();
-        let callee = self.b.ins().load(I64, PLAIN, self.cx, at::STEP);
-        let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
-        let call = self.b.ins().call_indirect(self.signatures[0], callee, &[self.cx, pc, executed]);
-        let status = self.b.inst_results(call)[0];
+        let status = self.call_aside();
         self.b.ins().jump(self.leave, &[status.into()]);
         self.b.switch_to_block(go_on);
     }

@@ -43,7 +43,7 @@ impl Unavailable {
 
 /// Whether this machine has a compiling engine: a processor that it compiles for, and memory that can be made executable.
 ///
-/// To be asked before [`run`], which answers with a fault where it has not.
+/// To be asked before running, which ends with a fault where it has not.
 pub fn available() -> Result<(), Unavailable> {
     emit::isa()?;
     Code::new(Compiled { bytes: vec![0; 16], ..Compiled::default() }).map(|_| ())
@@ -56,8 +56,23 @@ pub fn compile(program: &Program) -> Result<Compiled, Unavailable> {
 
 /// Runs `prog` with `r1` at the context, for at most `fuel` instructions: [`interp::run`], compiled.
 pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) -> Result<Ran, Box<Fault>> {
+    if machine.trace.is_some() {
+        return interp::run(machine, host, prog, fuel);
+    }
+    run_repeatedly(machine, host, prog, fuel, 1, |_| true)
+}
+
+/// [`run`], `times` times as long as `goes_on` wants it, with no tracer. Gives what the last run gave.
+pub(super) fn run_repeatedly(
+    machine: &mut Machine,
+    host: &mut dyn Host,
+    prog: ProgId,
+    fuel: u64,
+    times: u32,
+    goes_on: impl FnMut(Ran) -> bool,
+) -> Result<Ran, Box<Fault>> {
     prepare(machine, prog)?;
-    interp::run_with(Plain::Compiled, machine, host, prog, fuel)
+    cx::repeat(machine, host, prog, fuel, times, goes_on)
 }
 
 /// Runs the function at `func` of `prog` by itself: [`interp::run_function`], compiled.

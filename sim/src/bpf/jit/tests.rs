@@ -131,6 +131,29 @@ fn auto_runs_what_is_hot_compiled_and_all_else_interpreted() {
 }
 
 #[test]
+fn runs_in_a_row_begin_anew() {
+    let in_a_row = |engine, times, wanted: usize, fuel| {
+        let mut machine = machine(engine, &[]);
+        let mut host = Loops::default();
+        let mut seen = Vec::new();
+        let last = engine::run_repeatedly(&mut machine, &mut host, ProgId(0), fuel, times, |ran| {
+            seen.push(ran);
+            seen.len() < wanted
+        });
+        (last, seen, host.exits, machine.mem.frames(), machine.executed)
+    };
+    for (times, wanted, fuel) in [(0, 9, FUEL), (1, 9, FUEL), (5, 9, FUEL), (5, 2, FUEL), (5, 9, 33)] {
+        let expected = in_a_row(Engine::Interp, times, wanted, fuel);
+        assert_eq!(in_a_row(Engine::Jit, times, wanted, fuel), expected, "{times}, {wanted}, {fuel}");
+        assert_eq!(expected.1.len(), if fuel == 33 { 0 } else { wanted.min(times as usize) });
+    }
+    // From the middle on compiled.
+    let times = HOT as u32 * 5 / 2;
+    let (_, seen, ..) = in_a_row(Engine::Auto, times, usize::MAX, FUEL);
+    assert_eq!(seen, vec![Ran { r0: 3015, insns: 34 }; times as usize]);
+}
+
+#[test]
 fn auto_leaves_cold_targets_of_tail_calls_alone() {
     let mut machine = machine(Engine::Auto, &[]);
     for _ in 0..HOT / 2 {

@@ -117,6 +117,21 @@ impl Map for Array {
         Ok(self.hand_out(ctx.mem, index, column))
     }
 
+    #[inline]
+    fn glance(&self, mem: &Memory, key: Addr, cpu: u32) -> Option<Addr> {
+        if self.values.tracked() {
+            return None;
+        }
+        let index = u32::from_le_bytes(mem.peek(key)?);
+        if index >= self.spec.max_entries {
+            return Some(0);
+        }
+        match self.addrs.get(self.place(index, self.column(cpu))) {
+            0 => None,
+            addr => Some(Addr::from(addr)),
+        }
+    }
+
     /// `kernel/bpf/arraymap.c: percpu_array_map_lookup_percpu_elem`, v6.12.
     fn lookup_percpu(&mut self, ctx: &mut MapCtx<'_>, key: Addr, cpu: u32) -> Result<Addr, BadAccess> {
         let index = index_of(ctx.mem.guest(key, 4)?);

@@ -163,8 +163,19 @@ impl Map for Hash {
     }
 
     #[inline]
+    fn glance(&self, mem: &Memory, key: Addr, cpu: u32) -> Option<Addr> {
+        if self.values.tracked() {
+            return None;
+        }
+        match self.table.find(mem.glance(key, self.table.key_size())?) {
+            NONE => Some(0),
+            slot => Some(self.table.addr(slot, self.column(cpu))),
+        }
+    }
+
+    #[inline]
     fn lookup_percpu(&mut self, ctx: &mut MapCtx<'_>, key: Addr, cpu: u32) -> Result<Addr, BadAccess> {
-        let key = ctx.mem.guest(key, self.table.key(NONE).len() as u64)?;
+        let key = ctx.mem.guest(key, self.table.key_size() as u64)?;
         let slot = self.table.find(key);
         if slot == NONE || cpu >= ctx.nr_cpus {
             return Ok(0);

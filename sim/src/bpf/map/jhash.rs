@@ -8,33 +8,34 @@ pub(super) fn jhash(key: &[u8], seed: u32) -> u32 {
     let start = INITVAL.wrapping_add(key.len() as u32).wrapping_add(seed);
     let (mut a, mut b, mut c) = (start, start, start);
     let mut rest = key;
-    while rest.len() > 12 {
-        let (block, tail) = rest.split_at(12);
-        a = a.wrapping_add(word(&block[0..4]));
-        b = b.wrapping_add(word(&block[4..8]));
-        c = c.wrapping_add(word(&block[8..12]));
+    while rest.len() > 12
+        && let Some((block, tail)) = rest.split_first_chunk::<12>()
+    {
+        a = a.wrapping_add(word(block, 0));
+        b = b.wrapping_add(word(block, 4));
+        c = c.wrapping_add(word(block, 8));
         mix(&mut a, &mut b, &mut c);
         rest = tail;
     }
-    if rest.is_empty() {
-        return c;
+    // What is left, zero-extended; whole words are the common case.
+    let mut last = [0; 12];
+    match rest.len() {
+        0 => return c,
+        4 => last[..4].copy_from_slice(&rest[..4]),
+        8 => last[..8].copy_from_slice(&rest[..8]),
+        12 => last.copy_from_slice(&rest[..12]),
+        len => last[..len].copy_from_slice(rest),
     }
-    let (first, others) = rest.split_at(rest.len().min(4));
-    let (second, third) = others.split_at(others.len().min(4));
-    a = a.wrapping_add(word(first));
-    b = b.wrapping_add(word(second));
-    c = c.wrapping_add(word(third));
+    a = a.wrapping_add(word(&last, 0));
+    b = b.wrapping_add(word(&last, 4));
+    c = c.wrapping_add(word(&last, 8));
     last_mix(&mut a, &mut b, &mut c);
     c
 }
 
-/// Up to four bytes, little-endian, zero-extended.
 #[inline]
-fn word(bytes: &[u8]) -> u32 {
-    match bytes {
-        &[a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
-        _ => bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)),
-    }
+fn word(block: &[u8; 12], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
 #[inline]

@@ -359,15 +359,11 @@ impl Maps {
         })
     }
 
-    /// Records reserved and neither submitted nor discarded, by address.
-    pub fn ringbuf_open(&mut self) -> Vec<Addr> {
-        let mut open = Vec::new();
-        for id in &self.rings {
-            if let Some(ring) = self.slots[id.0 as usize].map.ringbuf() {
-                open.extend(ring.open());
-            }
-        }
-        open
+    /// The address of a record that is reserved and neither submitted nor discarded, if there is one.
+    #[inline]
+    pub fn ringbuf_open(&mut self) -> Option<Addr> {
+        let Self { rings, slots, .. } = self;
+        rings.iter().find_map(|id| slots[id.0 as usize].map.ringbuf()?.open().next())
     }
 
     /// Takes every record a consumer of the ring buffers and perf events would get now, by map, in the order of each
@@ -404,7 +400,7 @@ impl Maps {
     /// To be called when no program runs: memory that only a running program could still reach is given back, and
     /// records a faulting program left open are discarded.
     pub fn synchronize_rcu(&mut self, mem: &mut Memory) {
-        for record in self.ringbuf_open() {
+        while let Some(record) = self.ringbuf_open() {
             self.ringbuf_commit(mem, record, true);
         }
         for slot in &mut self.slots {

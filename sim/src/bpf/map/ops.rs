@@ -19,6 +19,12 @@ pub trait Map {
         let _ = (ctx, key);
         Ok(0)
     }
+    /// What [`lookup`](Self::lookup) would give, where a glance shows it: nothing to allocate or to note, and a key that
+    /// may be read. The quick way in front of it.
+    fn glance(&self, mem: &Memory, key: Addr, cpu: u32) -> Option<Addr> {
+        let _ = (mem, key, cpu);
+        None
+    }
     /// `bpf_map_lookup_percpu_elem`: the address of another CPU's value, 0 for none.
     fn lookup_percpu(&mut self, ctx: &mut MapCtx<'_>, key: Addr, cpu: u32) -> Result<Addr, BadAccess> {
         let _ = (ctx, key, cpu);

@@ -1,17 +1,22 @@
-//! Guest memory: one address space below 4 GiB, every object apart from the next, exact bounds.
+//! Guest memory: one address space of [`ARENA_SIZE`] bytes, every object apart from the next, exact bounds.
 //!
-//! A guest address is an index into one byte arena, so the 32-bit `data` and `data_end` of a context hold real guest
-//! pointers. Two *shadow* bytes stand for 8 guest bytes, one for reads and one for writes: a bit is clear when its byte
-//! may be accessed and an access to both its neighbours stays in the same object. Whatever the shadow does not allow
-//! asks the object table, which is exact to the byte. Objects on the heap lie at least [`RED_ZONE`] bytes apart and
-//! the zones between them are never valid.
+//! A guest address is an index into one byte [arena](arena::Arena), so the 32-bit `data` and `data_end` of a context
+//! hold real guest pointers. A *shadow* byte for every guest byte says how far an access that begins there may reach.
+//! Whatever the shadow does not allow asks the object table, if only for what to say. Objects on the heap lie at least
+//! [`RED_ZONE`] bytes apart and the zones between them are never valid.
 //!
 //! Addresses depend only on the order of allocations: same program, same input, same pointers.
+
+mod arena;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A guest address. Registers are 64 bits wide; a valid address is below 4 GiB.
+pub use arena::ARENA_SIZE;
+use arena::Arena;
+pub(super) use arena::{READ, View, WRITE};
+
+/// A guest address. Registers are 64 bits wide; a valid address is below [`ARENA_SIZE`].
 pub type Addr = u64;
 
 /// What a guest may do with an object.
@@ -113,15 +118,9 @@ pub const HEAP_BASE: Addr = 0x50_0000;
 /// The least distance between two objects, bytes.
 pub const RED_ZONE: u32 = 64;
 
-/// Shadow of 8 bytes that may not be accessed, or not without asking the object table.
-const NOTHING: u8 = 0xff;
-
 /// The guest's address space.
 pub struct Memory {
-    bytes: Vec<u8>,
-    /// Shadows, one byte longer than needed so that any two neighbours can be looked at together.
-    unreadable: Vec<u8>,
-    unwritable: Vec<u8>,
+    arena: Arena,
     objects: BTreeMap<u32, Object>,
     /// Freed heap blocks by their size, to be handed out again, last in first out.
     free: BTreeMap<u32, Vec<u32>>,
@@ -145,17 +144,6 @@ enum Resting {
     Zeroed,
 }
 
-/// Where the arena and its shadows are, for machine code; good until memory is used in any other way.
-#[repr(C)]
-pub(super) struct View {
-    /// The arena.
-    pub bytes: *mut u8,
-    /// The addresses below have 8 bytes in the arena and two neighbours in each shadow.
-    pub limit: u64,
-    pub unreadable: *const u8,
-    pub unwritable: *const u8,
-}
-
 impl Default for Memory {
     fn default() -> Self {
         Self::new()
@@ -164,12 +152,12 @@ impl Default for Memory {
 
 impl Memory {
     /// An empty address space.
+    ///
+    /// # Panics
+    /// When the process may not have that much address space, as under `ulimit -v`.
     pub fn new() -> Self {
-        let start = HEAP_BASE as usize;
         Self {
-            bytes: vec![0; start],
-            unreadable: vec![NOTHING; start / 8 + 1],
-            unwritable: vec![NOTHING; start / 8 + 1],
+            arena: Arena::new(),
             objects: BTreeMap::new(),
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
@@ -181,12 +169,12 @@ impl Memory {
 
     /// Allocates `len` zeroed bytes on an 8-byte boundary.
     ///
-    /// Returns `None` when the 4 GiB are used up: the caller answers `ENOMEM`.
+    /// Returns `None` when the address space is used up: the caller answers `ENOMEM`.
     pub fn alloc(&mut self, kind: ObjectKind, access: Access, len: u32) -> Option<Addr> {
         let block = Self::block_size(len)?;
         let base = match self.free.get_mut(&block).and_then(Vec::pop) {
             Some(base) => {
-                self.bytes[base as usize..][..len as usize].fill(0);
+                self.raw_mut(Addr::from(base), len as usize).fill(0);
                 base
             }
             None => self.grow(block)?,
@@ -208,20 +196,14 @@ impl Memory {
 
     fn grow(&mut self, block: u32) -> Option<u32> {
         let base = self.brk;
-        self.brk = base.checked_add(block)?;
-        let needed = self.brk as usize;
-        if needed > self.bytes.len() {
-            let size = needed.max(self.bytes.len() + self.bytes.len() / 2).next_multiple_of(4096);
-            self.bytes.resize(size, 0);
-            self.unreadable.resize(size / 8 + 1, NOTHING);
-            self.unwritable.resize(size / 8 + 1, NOTHING);
-        }
+        self.brk = base.checked_add(block).filter(|&end| Addr::from(end) <= ARENA_SIZE)?;
         Some(base)
     }
 
     /// Makes the next call frame an object, zeroed; returns what `r10` is: one past its last byte.
     ///
-    /// `None` when the 4 GiB are used up.
+    /// `None` when the address space is used up.
+    #[inline]
     pub fn push_frame(&mut self) -> Option<Addr> {
         if self.frames >= FIXED_FRAMES {
             return self.push_heap_frame();
@@ -229,15 +211,12 @@ impl Memory {
         let frame = Self::frame(self.frames);
         let resting = if self.frames == 0 { self.resting } else { Resting::Unmapped };
         self.frames += 1;
-        let base = frame.base as usize;
         if resting != Resting::Zeroed {
-            self.bytes[base..][..STACK_SIZE as usize].fill(0);
+            self.raw_mut(frame.base, STACK_SIZE as usize).fill(0);
         }
-        if resting != Resting::Unmapped {
-            return Some(frame.end());
+        if resting == Resting::Unmapped {
+            self.arena.allow(&frame);
         }
-        self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
-        self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(0);
         Some(frame.end())
     }
 
@@ -265,9 +244,18 @@ impl Memory {
         if self.frames == 0 {
             self.resting = Resting::Unmapped;
         }
-        let base = Self::frame(self.frames).base as usize;
-        self.unreadable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
-        self.unwritable[base / 8..][..STACK_SIZE as usize / 8].fill(NOTHING);
+        self.arena.forbid(&Self::frame(self.frames));
+    }
+
+    /// Makes the newest call frame another program's: zeroed. Returns what `r10` is.
+    pub(super) fn renew_frame(&mut self) -> Addr {
+        let index = self.frames.checked_sub(1).expect("a frame is in use");
+        let base = match index.checked_sub(FIXED_FRAMES) {
+            Some(index) => self.heap_frames[index as usize],
+            None => Self::frame(index).base,
+        };
+        self.raw_mut(base, STACK_SIZE as usize).fill(0);
+        base + Addr::from(STACK_SIZE)
     }
 
     /// Ends the newest call frame; if it was the only one, its shadow may stay until it is used again. `unwritten`:
@@ -300,59 +288,14 @@ impl Memory {
     ///
     /// The range must lie inside the arena and share no byte with another object; it may begin where another ends.
     pub fn map(&mut self, object: Object) {
-        let (base, end) = (object.base as usize, object.end() as usize);
-        assert!(end <= self.bytes.len(), "object outside the arena");
-        Self::allow(&mut self.unreadable, base, end);
-        if object.access == Access::ReadWrite {
-            Self::allow(&mut self.unwritable, base, end);
-        }
-        // Where two objects touch (XDP metadata and data), an access across the border must ask the table.
-        let before = self.objects.range(..object.base as u32).next_back();
-        let borders = [
-            before.is_some_and(|(_, o)| o.end() == object.base).then_some(base),
-            self.objects.contains_key(&(object.end() as u32)).then_some(end),
-        ];
-        for border in borders.into_iter().flatten() {
-            for byte in [border - 1, border] {
-                self.unreadable[byte / 8] |= 1 << (byte % 8);
-                self.unwritable[byte / 8] |= 1 << (byte % 8);
-            }
-        }
+        self.arena.allow(&object);
         self.objects.insert(object.base as u32, object);
-    }
-
-    /// Clears the shadow of `[base, end)`.
-    fn allow(shadow: &mut [u8], base: usize, end: usize) {
-        let (first, last) = (base / 8, end / 8);
-        let (head, tail) = (NOTHING << (base % 8), !(NOTHING << (end % 8)));
-        if first == last {
-            shadow[first] &= !(head & tail);
-        } else {
-            shadow[first] &= !head;
-            shadow[first + 1..last].fill(0);
-            shadow[last] &= !tail;
-        }
-    }
-
-    /// Sets the shadow of `[base, end)`.
-    fn forbid(shadow: &mut [u8], base: usize, end: usize) {
-        let (first, last) = (base / 8, end / 8);
-        let (head, tail) = (NOTHING << (base % 8), !(NOTHING << (end % 8)));
-        if first == last {
-            shadow[first] |= head & tail;
-        } else {
-            shadow[first] |= head;
-            shadow[first + 1..last].fill(NOTHING);
-            shadow[last] |= tail;
-        }
     }
 
     /// Ends the object that begins at `base`.
     pub fn unmap(&mut self, base: Addr) -> Option<Object> {
         let object = self.objects.remove(&(base as u32))?;
-        let (base, end) = (object.base as usize, object.end() as usize);
-        Self::forbid(&mut self.unreadable, base, end);
-        Self::forbid(&mut self.unwritable, base, end);
+        self.arena.forbid(&object);
         Some(object)
     }
 
@@ -384,8 +327,7 @@ impl Memory {
     /// Whether a guest may access the range; every byte of it must belong to one object.
     #[inline]
     pub fn check(&self, addr: Addr, len: u64, write: bool) -> Result<(), BadAccess> {
-        let shadow = if write { &self.unwritable } else { &self.unreadable };
-        if all_allowed(shadow, addr, len) {
+        if self.arena.allows(addr, len, write) {
             return Ok(());
         }
         match self.object_at(addr, len) {
@@ -419,6 +361,12 @@ impl Memory {
         Ok(self.raw(addr, len as usize))
     }
 
+    /// The same where the shadow alone shows it; else ask [`guest`](Self::guest).
+    #[inline]
+    pub(super) fn glance(&self, addr: Addr, len: usize) -> Option<&[u8]> {
+        self.arena.allows(addr, len as u64, false).then(|| self.raw(addr, len))
+    }
+
     /// Bytes a helper may write on the program's behalf.
     pub fn guest_mut(&mut self, addr: Addr, len: u64) -> Result<&mut [u8], BadAccess> {
         if len == 0 {
@@ -433,12 +381,12 @@ impl Memory {
     /// # Panics
     /// Outside the arena, which is a bug of the caller's.
     pub fn raw(&self, addr: Addr, len: usize) -> &[u8] {
-        &self.bytes[addr as usize..][..len]
+        &self.arena.bytes()[addr as usize..][..len]
     }
 
     /// Like [`raw`](Self::raw), to write.
     pub fn raw_mut(&mut self, addr: Addr, len: usize) -> &mut [u8] {
-        &mut self.bytes[addr as usize..][..len]
+        &mut self.arena.bytes_mut()[addr as usize..][..len]
     }
 
     /// Loads `len` (1, 2, 4 or 8) bytes, little-endian, zero-extended, as the program would.
@@ -460,31 +408,20 @@ impl Memory {
     #[inline(always)]
     #[allow(clippy::inline_always)] // the interpreter's hottest path
     pub(super) fn peek<const N: usize>(&self, addr: Addr) -> Option<[u8; N]> {
-        if !allowed::<N>(&self.unreadable, addr) {
-            return None;
-        }
-        self.bytes.get(addr as usize..)?.first_chunk().copied()
+        self.arena.peek(addr)
     }
 
     /// The bytes at `addr` when the shadow alone shows that a guest may write them; else ask [`store`](Self::store).
     #[inline(always)]
     #[allow(clippy::inline_always)] // the interpreter's hottest path
     pub(super) fn poke<const N: usize>(&mut self, addr: Addr) -> Option<&mut [u8; N]> {
-        if !allowed::<N>(&self.unwritable, addr) {
-            return None;
-        }
-        self.bytes.get_mut(addr as usize..)?.first_chunk_mut()
+        self.arena.poke(addr)
     }
 
     /// See [`View`].
     #[inline]
     pub(super) fn view(&mut self) -> View {
-        View {
-            limit: self.bytes.len() as u64 - 7,
-            bytes: self.bytes.as_mut_ptr(),
-            unreadable: self.unreadable.as_ptr(),
-            unwritable: self.unwritable.as_ptr(),
-        }
+        self.arena.view()
     }
 
     /// Bytes at `fp + off`, which decoding has proved to lie in the frame below `fp`.
@@ -492,34 +429,8 @@ impl Memory {
     #[allow(clippy::inline_always)] // the interpreter's hottest path
     pub(super) fn frame_bytes<const N: usize>(&mut self, fp: Addr, off: i32) -> &mut [u8; N] {
         let at = fp.wrapping_add_signed(i64::from(off)) as usize;
-        self.bytes[at..].first_chunk_mut().expect("the stack lies below the heap")
+        self.arena.bytes_mut()[at..].first_chunk_mut().expect("the stack lies below the heap")
     }
-}
-
-/// Whether the shadow allows `len` bytes at `addr`. It never does across the border of two objects.
-#[inline]
-fn all_allowed(shadow: &[u8], addr: Addr, len: u64) -> bool {
-    let Some(last) = len.checked_sub(1).and_then(|more| addr.checked_add(more)) else { return false };
-    let words = usize::try_from(addr / 8).ok().zip(usize::try_from(last / 8).ok());
-    let head = NOTHING << (addr % 8);
-    let tail = NOTHING >> (7 - last % 8);
-    match words.and_then(|(first, last)| shadow.get(first..=last)) {
-        Some(&[word]) => word & head & tail == 0,
-        Some(&[first, ref between @ .., last]) => {
-            first & head == 0 && last & tail == 0 && between.iter().all(|&word| word == 0)
-        }
-        _ => false,
-    }
-}
-
-/// Whether the shadow allows `N` bytes at `addr`.
-#[inline(always)]
-#[allow(clippy::inline_always)] // the interpreter's hottest path
-fn allowed<const N: usize>(shadow: &[u8], addr: Addr) -> bool {
-    let word = (addr >> 3) as usize;
-    let Some(&[low, high]) = shadow.get(word..).and_then(<[u8]>::first_chunk) else { return false };
-    let asked = ((1 << N) - 1) << (addr & 7);
-    u16::from_le_bytes([low, high]) & asked == 0
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod tests;
 mod xdp;
 
 use crate::bpf::engine;
+use crate::bpf::interp::Ran;
 use crate::bpf::machine::ProgId;
 use crate::bpf::program::Program;
 use crate::bpf::{Fault, FaultKind};
@@ -131,34 +132,26 @@ impl Kernel {
         let (prog_type, attach_type) = (image.prog_type, image.attach_type);
         let mut run = Run::new(&mut self.env, packet, prog_type, attach_type);
         run.expose(&mut self.machine);
-        let mut retval = Ok(0);
         let range = return_range(prog_type, attach_type);
-        for _ in 0..repeat.max(1) {
-            match engine::run(&mut self.machine, &mut run, prog, self.fuel) {
-                Ok(ran) => match range {
-                    Some((least, greatest)) if !(least..=greatest).contains(&(ran.r0 as i64)) => {
-                        let what = format!(
-                            "returns {}, and such a program may return {least} to {greatest} only",
-                            ran.r0 as i64
-                        );
-                        let program = &self.machine.programs[prog.0 as usize];
-                        retval =
-                            Err(Stop::Fault(Box::new(fault_at(program, 0, FaultKind::Instruction(what)))));
-                        break;
-                    }
-                    _ => retval = Ok(ran.r0 as u32),
-                },
-                Err(fault) => {
-                    retval = Err(Stop::Fault(fault));
-                    break;
-                }
-            }
-        }
+        let allowed =
+            |ran: Ran| range.is_none_or(|(least, greatest)| (least..=greatest).contains(&(ran.r0 as i64)));
+        let ran =
+            engine::run_repeatedly(&mut self.machine, &mut run, prog, self.fuel, repeat.max(1), allowed);
         run.hide(&mut self.machine);
         run.give_memory_back(&mut self.machine.mem);
         self.machine.maps.synchronize_rcu(&mut self.machine.mem);
         let packet = run.packet;
-        retval.map(|retval| (retval, packet))
+        let ran = ran.map_err(Stop::Fault)?;
+        match range {
+            Some((least, greatest)) if !allowed(ran) => {
+                let retval = ran.r0 as i64;
+                let what =
+                    format!("returns {retval}, and such a program may return {least} to {greatest} only");
+                let program = &self.machine.programs[prog.0 as usize];
+                Err(Stop::Fault(Box::new(fault_at(program, 0, FaultKind::Instruction(what)))))
+            }
+            _ => Ok((ran.r0 as u32, packet)),
+        }
     }
 }
 
