@@ -2,6 +2,8 @@
 
 mod rig;
 
+use std::process::Command;
+
 use rig::{GOLDEN, Rig, SCENARIO, events, golden, resolved, seen};
 
 #[test]
@@ -113,6 +115,19 @@ fn exit_69_a_plane_cannot_be_asked() {
         assert_eq!(ran.code, Some(69), "{script}: {ran:?}");
         assert!(ran.stdout.contains("doctor"), "{script}: no advice: {ran:?}");
     }
+}
+
+#[test]
+fn exit_69_no_address_space_for_a_simulated_kernel() {
+    let rig = Rig::new();
+    rig.write("case.toml", SCENARIO);
+    let case = rig.path("case.toml");
+    let script = "ulimit -v 2000000; exec \"$0\" run \"$1\"";
+    let arguments = ["-c", script, env!("CARGO_BIN_EXE_bpftwin"), case.to_str().unwrap()];
+    let ran = Command::new("sh").args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains("address space") && stderr.contains("ulimit -v"), "{stderr}");
 }
 
 #[test]

@@ -15,10 +15,12 @@ mod select;
 mod suite;
 
 use std::io::{IsTerminal, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::suite::PlaneName;
+use bpftwin_sim::bpf::Memory;
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Color, Global, Verb};
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(cli.global);
-    match verb(&terminal, &cli.verb) {
+    match room_for_guests(&cli.verb).and_then(|()| verb(&terminal, &cli.verb)) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(stop) => {
             if !stop.message.is_empty() {
@@ -101,6 +103,23 @@ pub fn main() -> ExitCode {
             ExitCode::from(stop.exit as u8)
         }
     }
+}
+
+/// Whether every thread may have a simulated kernel, where the verb starts any.
+fn room_for_guests(verb: &Verb) -> Result<(), Stop> {
+    if matches!(verb, Verb::Doctor | Verb::Schema | Verb::Completions { .. } | Verb::New(_) | Verb::Check(_))
+    {
+        return Ok(());
+    }
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Memory::available(threads + 1).map_err(|error| {
+        Stop::unavailable(format!(
+            "every simulated kernel reserves {} bytes of address space, which cannot be had {} times: {error}\n  is there \
+             a `ulimit -v`, or is vm.overcommit_memory 2?",
+            Memory::RESERVED,
+            threads + 1,
+        ))
+    })
 }
 
 /// From now on a panic, in whatever thread, ends the process with [`Exit::Bug`].

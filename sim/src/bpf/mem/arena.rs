@@ -1,5 +1,7 @@
 //! The bytes of guest memory, and for each how far an access that begins there may reach.
 
+use std::io::Result;
+
 use memmap2::{MmapMut, MmapOptions};
 
 use super::{Access, Addr, Object};
@@ -34,16 +36,13 @@ pub(in crate::bpf) struct View {
 }
 
 impl Arena {
-    pub fn new() -> Self {
-        let reserve = || {
-            let reserved = MmapOptions::new().len(ARENA_SIZE as usize).no_reserve_swap().map_anon();
-            reserved.unwrap_or_else(|error| {
-                panic!(
-                    "guest memory needs {ARENA_SIZE} bytes of address space: {error}; is there a `ulimit -v`?"
-                )
-            })
-        };
-        Self { bytes: reserve(), shadow: reserve() }
+    /// Address space that one takes, in bytes.
+    pub const RESERVED: u64 = 2 * ARENA_SIZE;
+
+    /// The error says why there is no such address space.
+    pub fn new() -> Result<Self> {
+        let reserve = || MmapOptions::new().len(ARENA_SIZE as usize).no_reserve_swap().map_anon();
+        Ok(Self { bytes: reserve()?, shadow: reserve()? })
     }
 
     #[inline]

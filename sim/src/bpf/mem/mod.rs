@@ -151,13 +151,21 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Bytes of address space that one takes, whatever is used of them.
+    pub const RESERVED: u64 = Arena::RESERVED;
+
+    /// Whether there may be `count` of them at a time in this process; the error says why not.
+    pub fn available(count: usize) -> std::io::Result<()> {
+        (0..count).map(|_| Arena::new()).collect::<Result<Vec<_>, _>>().map(|_| ())
+    }
+
     /// An empty address space.
     ///
     /// # Panics
-    /// When the process may not have that much address space, as under `ulimit -v`.
+    /// When the process may not have that much address space: ask [`available`](Self::available) before.
     pub fn new() -> Self {
         Self {
-            arena: Arena::new(),
+            arena: Arena::new().expect("whoever makes it has seen to it that there is address space"),
             objects: BTreeMap::new(),
             free: BTreeMap::new(),
             brk: HEAP_BASE as u32,
