@@ -3,13 +3,17 @@
 use super::{Arg, Call, Helper, LWT, Ret, TC};
 use crate::bpf::Memory;
 use crate::net::csum;
+use crate::net::run::Packet;
 use crate::net::skb::{IpSummed, SkBuff};
-use crate::uapi::ProgType::{CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SkSkb, SocketFilter};
+use crate::uapi::ProgType::{
+    CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SkReuseport, SkSkb, SocketFilter,
+};
 use crate::uapi::helper::id;
 use crate::uapi::{Errno, ProgTypes};
 
 const LOADERS: ProgTypes = TC.or(LWT).or(READERS).or(ProgTypes::of(&[SkSkb]));
 const READERS: ProgTypes = ProgTypes::of(&[CgroupSkb, SocketFilter]);
+const REUSEPORT: ProgTypes = ProgTypes::of(&[SkReuseport]);
 const STORERS: ProgTypes = TC.or(ProgTypes::of(&[LwtXmit, SkSkb]));
 /// lwt_seg6local programs may not: the kernel would lose the segment routing header.
 const PULLERS: ProgTypes = TC.or(ProgTypes::of(&[LwtIn, LwtOut, LwtXmit, SkSkb]));
@@ -21,6 +25,11 @@ pub const ROWS: &[Helper] = &[
         "net/core/filter.c: bpf_skb_load_bytes"),
     Helper::new(id::skb_load_bytes, ProgTypes::of(&[FlowDissector]), &[Arg::Ctx, Arg::Any, Arg::MemOut, Arg::Size],
         flow_load_bytes, "net/core/filter.c: bpf_flow_dissector_load_bytes"),
+    Helper::new(id::skb_load_bytes, REUSEPORT, &[Arg::Ctx, Arg::Any, Arg::MemOut, Arg::Size], reuseport_load_bytes,
+        "net/core/filter.c: sk_reuseport_load_bytes"),
+    Helper::new(id::skb_load_bytes_relative, REUSEPORT, &[Arg::Ctx, Arg::Any, Arg::MemOut, Arg::Size, Arg::Any],
+        |call| Err(call.not_modelled("what lies in front of the transport header")),
+        "net/core/filter.c: sk_reuseport_load_bytes_relative"),
     Helper::new(id::skb_load_bytes_relative, TC.or(READERS), &[Arg::Ctx, Arg::Any, Arg::MemOut, Arg::Size, Arg::Any],
         load_bytes_relative, "net/core/filter.c: bpf_skb_load_bytes_relative"),
     Helper::new(id::skb_store_bytes, STORERS, &[Arg::Ctx, Arg::Any, Arg::Mem, Arg::Size, Arg::Any], store_bytes,
@@ -39,6 +48,21 @@ fn load_bytes(call: &mut Call<'_, '_>) -> Ret {
     let mut bytes = vec![0; len as usize];
     let (skb, mem) = call.skb();
     let found = i32::try_from(offset as u32).is_ok_and(|offset| skb.copy_bits(mem, offset, &mut bytes));
+    call.give(to, &mut bytes, found)
+}
+
+/// From the transport header on, as the context's data.
+fn reuseport_load_bytes(call: &mut Call<'_, '_>) -> Ret {
+    let [_, offset, to, len, _] = call.args;
+    let mut bytes = vec![0; len as usize];
+    let Packet::Given(given) = &call.run.packet else { unreachable!("the row is for given contexts") };
+    let data = given.linear.as_ref().map_or(&[][..], |linear| linear.bytes(&call.machine.mem));
+    let offset = offset as u32 as usize;
+    let found = data.get(offset..offset + bytes.len());
+    if let Some(found) = found {
+        bytes.copy_from_slice(found);
+    }
+    let found = found.is_some();
     call.give(to, &mut bytes, found)
 }
 

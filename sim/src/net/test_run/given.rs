@@ -210,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_of_a_shared_port_are_loaded_from_their_header_on() {
+        let kind = (ProgType::SkReuseport, AttachType::SkReuseportSelect);
+        let load = |at: u32, len: u32| {
+            format!(
+                "*(u64 *)(r10 -8) = -1; r2 = {at}; r3 = r10; r3 += -8; r4 = {len}; call 26; r1 = *(u8 *)(r10 -8)
+                 r0 = -r0; r0 <<= 8; r0 |= r1; exit"
+            )
+        };
+        for (at, len, want) in [(0, 1, 7), (2, 2, 9), (3, 1, 1), (3, 2, 14 << 8), (u32::MAX >> 1, 1, 14 << 8)]
+        {
+            assert_eq!(run(kind, &load(at, len), &[], &[7, 8, 9, 1]).unwrap().retval, want, "{at} {len}");
+        }
+    }
+
+    #[test]
     fn only_some_may_write_packets() {
         let text = "r2 = *(u64 *)(r1 +0); r3 = *(u64 *)(r1 +8); r4 = r2; r4 += 1; r0 = 0; if r4 > r3 goto +2
                     *(u8 *)(r2 +0) = 1; r0 = 1; exit";
