@@ -96,12 +96,15 @@ fn kconfig_value(btf: &Btf, type_id: u32) -> Option<KconfigValue> {
     let id = btf.strip(type_id);
     match &btf.get(id).kind {
         Kind::Int(Int { bool: true, size, .. }) => (*size == 1).then_some(KconfigValue::Bool),
-        Kind::Int(Int { size: 1, .. }) => Some(KconfigValue::Char),
+        Kind::Int(Int { size: 1, signed, .. }) => Some(KconfigValue::Char { signed: *signed }),
         Kind::Int(Int { size: 2 | 4 | 8, signed, .. }) => Some(KconfigValue::Int { signed: *signed }),
         Kind::Enum(_) if btf.name_of(id) == "libbpf_tristate" => Some(KconfigValue::Tristate),
-        Kind::Array { element, count, .. } if *count > 0 => (kconfig_value_of_element(btf, *element)
-            == Some(KconfigValue::Char))
-        .then_some(KconfigValue::CharArray),
+        Kind::Array { element, count, .. }
+            if *count > 0
+                && matches!(kconfig_value_of_element(btf, *element), Some(KconfigValue::Char { .. })) =>
+        {
+            Some(KconfigValue::CharArray)
+        }
         _ => None,
     }
 }

@@ -160,8 +160,11 @@ pub enum ExternKind {
 /// The C type of a `__kconfig` variable (`enum kcfg_type`, libbpf.c).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KconfigValue {
-    /// One character.
-    Char,
+    /// One character, or a number of one byte.
+    Char {
+        /// Whether it is signed.
+        signed: bool,
+    },
     /// `bool`.
     Bool,
     /// Little-endian integer of 2, 4 or 8 bytes.
