@@ -28,6 +28,12 @@ fn dynptrs_over_fragments() {
 }
 
 #[test]
+fn dynptrs_over_the_skb_of_a_netfilter_hook() {
+    let packet = |len: usize| [&[0x45, 0, 0, 99, 0, 0, 0, 0, 64, 17][..], &frame(len - 10)].concat();
+    agreed(&case(DYNPTRS, &["from_nf"], [20, 60, 1500].map(|len| plain("from_nf", &packet(len))).into()));
+}
+
+#[test]
 fn connections_and_xfrm_states() {
     for program in ["entries", "zones", "mistakes"] {
         let runs = (0..6).map(|mark| marked(program, &frame(64), mark)).collect();

@@ -146,6 +146,31 @@ int from_skb(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+struct bpf_nf_ctx {
+	const void *state;
+	struct __sk_buff *skb;
+};
+
+/* The skb is behind the context, and only to be read. */
+SEC("netfilter")
+int from_nf(struct bpf_nf_ctx *ctx)
+{
+	struct bpf_dynptr ptr;
+	__u8 buffer[20] = {}, *slice;
+
+	results[0] = bpf_dynptr_from_skb(ctx->skb, 0, &ptr);
+	look(&ptr, &results[1]);
+	results[13] = bpf_dynptr_write(&ptr, 0, "x", 1, 0);
+	slice = bpf_dynptr_slice(&ptr, 0, buffer, sizeof(buffer));
+	results[14] = slice ? slice[0] << 8 | slice[9] : -1;
+	results[15] = slice == buffer;
+	results[16] = bpf_dynptr_read(buffer, 4, &ptr, 12, 0);
+	results[17] = buffer[3];
+	results[18] = bpf_dynptr_read(buffer, 20, &ptr, 1000, 0);
+	results[19] = bpf_dynptr_from_skb(ctx->skb, 1, &ptr);
+	return 1;
+}
+
 SEC("cgroup_skb/egress")
 int read_only(struct __sk_buff *skb)
 {

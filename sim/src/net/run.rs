@@ -49,7 +49,17 @@ impl Packet {
             Self::Xdp(xdp) => Some(&mut xdp.linear),
             Self::Flow(flow) => Some(&mut flow.linear),
             Self::Given(given) => given.linear.as_mut(),
-            Self::SkLookup(_) | Self::Nf(_) | Self::Syscall => None,
+            Self::Nf(nf) => Some(&mut nf.skb.linear),
+            Self::SkLookup(_) | Self::Syscall => None,
+        }
+    }
+
+    /// The skb, as the context or behind it.
+    pub fn skb(&self) -> Option<&SkBuff> {
+        match self {
+            Self::Skb(skb) => Some(skb),
+            Self::Nf(nf) => Some(&nf.skb),
+            _ => None,
         }
     }
 }

@@ -106,7 +106,7 @@ fn read(call: &mut Call<'_, '_>) -> Ret {
         (Target::Local(addr) | Target::Ringbuf(addr), _) => {
             bytes.copy_from_slice(mem.guest(addr + u64::from(at), len.into())?);
         }
-        (Target::Skb, Packet::Skb(skb)) => {
+        (Target::Skb, &mut ref packet) if let Some(skb) = packet.skb() => {
             let found = i32::try_from(at).is_ok_and(|at| skb.copy_bits(mem, at, &mut bytes));
             return call.give(to, &mut bytes, found);
         }

@@ -71,7 +71,6 @@ const REASONS: &[(u32, &str)] = &[
     (id::copy_from_user_task, USER_MEMORY),
     (id::ima_file_hash, TRACING),
     (id::kptr_xchg, OBJECTS),
-    (id::ktime_get_tai_ns, "there is no wall clock"),
 ];
 
 /// Why helper `id` is not modelled, if a reason is written down.

@@ -14,6 +14,8 @@ pub const ROWS: &[Helper] = &[
     Helper::new(id::ktime_get_ns, BASE, &[], ktime_get_ns, "kernel/bpf/helpers.c: bpf_ktime_get_ns"),
     // The machine never sleeps, so time since boot is the same.
     Helper::new(id::ktime_get_boot_ns, BASE, &[], ktime_get_ns, "kernel/bpf/helpers.c: bpf_ktime_get_boot_ns"),
+    // Nor has it a clock of its own for the world's time, which begins with the boot; nobody tells it about leap seconds.
+    Helper::new(id::ktime_get_tai_ns, BASE, &[], ktime_get_ns, "kernel/bpf/helpers.c: bpf_ktime_get_tai_ns"),
     Helper::new(id::ktime_get_coarse_ns, BASE, &[], |call| Ok(call.run.env.clock_ns / TICK_NS * TICK_NS),
         "kernel/bpf/helpers.c: bpf_ktime_get_coarse_ns"),
     Helper::new(id::jiffies64, BASE, &[], |call| Ok(INITIAL_JIFFIES + call.run.env.clock_ns / TICK_NS),

@@ -3,11 +3,12 @@
 use super::iter::int;
 use super::{Kfunc, SKB, WRITERS};
 use crate::bpf::Access;
+use crate::bpf::mem::CTX_BASE;
 use crate::net::dynptr::{Dynptr, Target};
 use crate::net::helper::{Arg, Call, Ret};
 use crate::net::run::{Packet, packet_access};
 
-use crate::uapi::ProgType::Xdp;
+use crate::uapi::ProgType::{Netfilter, Xdp};
 use crate::uapi::{Errno, ProgTypes};
 
 const ALL: ProgTypes = ProgTypes::ALL;
@@ -15,7 +16,7 @@ const ALL: ProgTypes = ProgTypes::ALL;
 /// The family's rows.
 #[rustfmt::skip]
 pub const ROWS: &[Kfunc] = &[
-    Kfunc::new("bpf_dynptr_from_skb", SKB, &[Arg::Ctx, Arg::Any, Arg::DynptrOut], from_packet,
+    Kfunc::new("bpf_dynptr_from_skb", SKB.or(ProgTypes::of(&[Netfilter])), &[Arg::Any, Arg::Any, Arg::DynptrOut], from_skb,
         "net/core/filter.c: bpf_dynptr_from_skb"),
     Kfunc::new("bpf_dynptr_from_xdp", ProgTypes::of(&[Xdp]), &[Arg::Ctx, Arg::Any, Arg::DynptrOut], from_packet,
         "net/core/filter.c: bpf_dynptr_from_xdp"),
@@ -42,12 +43,21 @@ fn from_packet(call: &mut Call<'_, '_>) -> Ret {
     }
     let rdonly = packet_access(call.run.prog_type) == Access::Read;
     let dynptr = match &call.run.packet {
-        Packet::Skb(skb) => Dynptr { rdonly, ..Dynptr::new(Target::Skb, skb.len()) },
         Packet::Xdp(xdp) => Dynptr::new(Target::Xdp, xdp.len()),
+        packet if let Some(skb) = packet.skb() => Dynptr { rdonly, ..Dynptr::new(Target::Skb, skb.len()) },
         _ => return Err(call.bad_arg(1, "no packet").into()),
     };
     call.put_dynptr(3, dynptr);
     Ok(0)
+}
+
+/// The skb is the context; of a netfilter program, what its context points to.
+fn from_skb(call: &mut Call<'_, '_>) -> Ret {
+    let skb = match &call.run.packet {
+        Packet::Nf(nf) => nf.skb_addr,
+        _ => CTX_BASE,
+    };
+    if call.args[0] == skb { from_packet(call) } else { Err(call.bad_arg(1, "not the packet").into()) }
 }
 
 fn slice(call: &mut Call<'_, '_>, write: bool) -> Ret {
@@ -62,7 +72,7 @@ fn slice(call: &mut Call<'_, '_>, write: bool) -> Ret {
     let mut bytes = vec![0; len as usize];
     match (dynptr.target, &mut call.run.packet) {
         (Target::Local(addr) | Target::Ringbuf(addr), _) => return Ok(addr + u64::from(at)),
-        (Target::Skb, Packet::Skb(skb)) => {
+        (Target::Skb, &mut ref packet) if let Some(skb) = packet.skb() => {
             // `skb_header_pointer`, `skb_pointer_if_linear`.
             if i64::from(skb.headlen()) - i64::from(at) >= i64::from(len) {
                 return Ok(skb.linear.data_addr() + u64::from(at));
