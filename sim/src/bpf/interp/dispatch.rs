@@ -13,6 +13,7 @@ use crate::uapi::helper::id;
 use crate::uapi::insn::BPF_MAX_LOOPS;
 
 /// Runs the function at `pc` of `prog` until it returns; gives its `r0`.
+#[inline] // where a run begins, its arguments are known
 pub(super) fn enter(
     machine: &mut Machine,
     host: &mut dyn Host,
@@ -38,6 +39,7 @@ fn trace(machine: &mut Machine, prog: ProgId, index: usize, regs: &Regs) {
 }
 
 /// Gives the function a frame and runs it.
+#[inline]
 fn begin<const TRACE: bool, const RBPF: bool>(
     machine: &mut Machine,
     host: &mut dyn Host,
@@ -45,13 +47,13 @@ fn begin<const TRACE: bool, const RBPF: bool>(
     pc: usize,
     args: [u64; 5],
 ) -> Result<u64, Box<Fault>> {
-    let mut regs: Regs = [0; 11];
-    regs[1..6].copy_from_slice(&args);
+    let [r1, r2, r3, r4, r5] = args;
+    let mut regs: Regs = [0, r1, r2, r3, r4, r5, 0, 0, 0, 0, 0];
     regs[10] = match push_frame(machine) {
         Ok(fp) => fp,
         Err(kind) => return Err(locate(&program_of(machine, prog), pc, regs, kind)),
     };
-    execute::<TRACE, RBPF>(machine, host, Entry { prog, pc, regs, outermost: true })
+    execute::<TRACE, RBPF>(machine, host, Entry { prog, pc, outermost: true }, &mut regs)
 }
 
 /// Where a function begins, in a frame that it has.
@@ -59,7 +61,6 @@ fn begin<const TRACE: bool, const RBPF: bool>(
 pub(in crate::bpf) struct Entry {
     pub prog: ProgId,
     pub pc: usize,
-    pub regs: Regs,
     /// Whether it ends the program when it returns, unless it is a callback.
     pub outermost: bool,
 }
@@ -69,8 +70,9 @@ pub(in crate::bpf) fn interpret(
     machine: &mut Machine,
     host: &mut dyn Host,
     entry: Entry,
+    regs: &mut Regs,
 ) -> Result<u64, Box<Fault>> {
-    execute::<false, false>(machine, host, entry)
+    execute::<false, false>(machine, host, entry, regs)
 }
 
 /// The budget is looked at wherever code could run on without end: at jumps back, and at whatever is done here.
@@ -78,9 +80,10 @@ fn execute<const TRACE: bool, const RBPF: bool>(
     machine: &mut Machine,
     host: &mut dyn Host,
     entry: Entry,
+    regs: &mut Regs,
 ) -> Result<u64, Box<Fault>> {
     let floor = machine.run.returns.len();
-    let Entry { mut prog, pc, mut regs, outermost } = entry;
+    let Entry { mut prog, pc, outermost } = entry;
     let mut may_goto = 0;
     let mut at = Position::new(pc, machine.run.insns);
     'program: loop {
@@ -90,18 +93,16 @@ fn execute<const TRACE: bool, const RBPF: bool>(
         let hot = if TRACE { code } else { program.fused() };
         let lowered = match RBPF.then(|| rbpf::lowered(machine, prog)).transpose() {
             Ok(lowered) => lowered,
-            Err(declined) => return Err(locate(&program, declined.index, regs, declined.kind(&program))),
+            Err(declined) => return Err(locate(&program, declined.index, *regs, declined.kind(&program))),
         };
         let kind = loop {
             let before = at.executed();
             if TRACE {
-                trace(machine, prog, at.pc, &regs);
+                trace(machine, prog, at.pc, regs);
             }
             at = match &lowered {
-                Some(lowered) if RBPF => {
-                    lowered.burst(code, &mut machine.mem, &mut regs, at, machine.run.fuel)
-                }
-                _ => burst::<TRACE>(hot, &mut machine.mem, &mut regs, at, machine.run.fuel),
+                Some(lowered) if RBPF => lowered.burst(code, &mut machine.mem, regs, at, machine.run.fuel),
+                _ => burst::<TRACE>(hot, &mut machine.mem, regs, at, machine.run.fuel),
             };
             if TRACE && at.executed() != before {
                 continue;
@@ -159,12 +160,12 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                     leave = true;
                     Ok(())
                 }
-                Op::TailCall => match tail::target(machine, &regs) {
+                Op::TailCall => match tail::target(machine, regs) {
                     Ok(None) => Ok(()),
                     Ok(Some(target)) => {
                         prog = target;
                         may_goto = 0;
-                        regs = tail::replace_frame(machine);
+                        *regs = tail::replace_frame(machine);
                         at.jump(0);
                         continue 'program;
                     }
@@ -173,7 +174,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                 Op::LdAbs | Op::LdInd => {
                     let index = if insn.op == Op::LdInd { regs[insn.src as usize] as u32 } else { 0 };
                     let offset = index.wrapping_add(insn.imm as u32) as i32;
-                    packet_load(machine, host, &regs, offset, insn.off as u32).map(|found| {
+                    packet_load(machine, host, regs, offset, insn.off as u32).map(|found| {
                         // `net/core/filter.c: bpf_gen_ld_abs`: else the function returns 0.
                         leave = found.is_none();
                         regs[0] = found.unwrap_or(0);
@@ -187,11 +188,11 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                     }
                     Ok(())
                 }
-                Op::Atomic1 => atomic::execute(&mut machine.mem, insn, 1, &mut regs),
-                Op::Atomic2 => atomic::execute(&mut machine.mem, insn, 2, &mut regs),
-                Op::Atomic4 => atomic::execute(&mut machine.mem, insn, 4, &mut regs),
-                Op::Atomic8 => atomic::execute(&mut machine.mem, insn, 8, &mut regs),
-                _ => access::execute(machine, host, insn, &mut regs),
+                Op::Atomic1 => atomic::execute(&mut machine.mem, insn, 1, regs),
+                Op::Atomic2 => atomic::execute(&mut machine.mem, insn, 2, regs),
+                Op::Atomic4 => atomic::execute(&mut machine.mem, insn, 4, regs),
+                Op::Atomic8 => atomic::execute(&mut machine.mem, insn, 8, regs),
+                _ => access::execute(machine, host, insn, regs),
             };
             if let Err(kind) = done {
                 break kind;
@@ -209,7 +210,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                     machine.run.insns = at.executed();
                     return Ok(regs[0]);
                 }
-                let caller = resume(&mut machine.run, machine.release, &mut regs);
+                let caller = resume(&mut machine.run, machine.release, regs);
                 may_goto = caller.may_goto;
                 at.jump(caller.pc);
                 if caller.program != prog {
@@ -218,7 +219,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                 }
             }
         };
-        return Err(locate(&program, at.pc - 1, regs, kind));
+        return Err(locate(&program, at.pc - 1, *regs, kind));
     }
 }
 

@@ -115,6 +115,7 @@ pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) 
 }
 
 /// [`run`], what is between calls being left to `plain`.
+#[inline]
 pub(super) fn run_with(
     plain: Plain,
     machine: &mut Machine,
@@ -180,6 +181,7 @@ pub fn call(
     result.map_err(FaultKind::Located)
 }
 
+#[inline]
 fn begin(
     plain: Plain,
     machine: &mut Machine,

@@ -214,8 +214,9 @@ impl Cx<'_> {
     fn interpret(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
         self.machine.run.insns = self.insns;
         let outermost = self.depth == 0;
+        let mut regs = self.regs;
         self.regs[0] =
-            interpret(self.machine, self.host, Entry { prog, pc: function, regs: self.regs, outermost })?;
+            interpret(self.machine, self.host, Entry { prog, pc: function, outermost }, &mut regs)?;
         self.insns = self.machine.run.insns;
         Ok(())
     }

@@ -3,7 +3,8 @@
 const INITVAL: u32 = 0xdead_beef;
 
 /// `jhash` of `key`, little-endian. For keys of whole words this is `jhash2` as well.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always)] // most of it is not there once the length is known
 pub(super) fn jhash(key: &[u8], seed: u32) -> u32 {
     let start = INITVAL.wrapping_add(key.len() as u32).wrapping_add(seed);
     let (mut a, mut b, mut c) = (start, start, start);

@@ -35,28 +35,6 @@ struct Node {
     hash: u32,
 }
 
-/// Whether two keys are equal. Keys are short: calling `memcmp` takes longer.
-#[inline]
-fn same(mut a: &[u8], mut b: &[u8]) -> bool {
-    while let (Some((&first, rest)), Some((second, other))) =
-        (a.split_first_chunk::<8>(), b.split_first_chunk::<8>())
-    {
-        if first != *second {
-            return false;
-        }
-        (a, b) = (rest, other);
-    }
-    if let (Some((&first, rest)), Some((second, other))) =
-        (a.split_first_chunk::<4>(), b.split_first_chunk::<4>())
-    {
-        if first != *second {
-            return false;
-        }
-        (a, b) = (rest, other);
-    }
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b)
-}
-
 impl Table {
     pub fn new(key_size: u32, max_entries: u32, cpus: u32) -> Self {
         let (key_size, cpus) = (key_size as usize, cpus as usize);
@@ -80,21 +58,29 @@ impl Table {
     /// The element with this key, [`NONE`] if there is none.
     #[inline]
     pub fn find(&self, key: &[u8]) -> u32 {
-        // Lengths that keys often have, so that all that depends on them is known beforehand.
+        // Lengths that keys often have, so that what depends on them is known beforehand.
         match key.len() {
-            4 => self.find_hashed(key, jhash(&key[..4], 0)),
-            8 => self.find_hashed(key, jhash(&key[..8], 0)),
-            16 => self.find_hashed(key, jhash(&key[..16], 0)),
-            _ => self.find_hashed(key, jhash(key, 0)),
+            4 => self.find_sized::<4>(key),
+            8 => self.find_sized::<8>(key),
+            16 => self.find_sized::<16>(key),
+            _ => self.chain(jhash(key, 0), |slot| self.key(slot) == key),
         }
     }
 
     #[inline]
-    fn find_hashed(&self, key: &[u8], hash: u32) -> u32 {
+    fn find_sized<const N: usize>(&self, key: &[u8]) -> u32 {
+        let key: &[u8; N] = key.try_into().expect("it has been looked at");
+        let is_key = |slot| self.keys[slot as usize * N..].first_chunk() == Some(key);
+        self.chain(jhash(key, 0), is_key)
+    }
+
+    /// The element of its bucket that has this hash and is the one.
+    #[inline]
+    fn chain(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> u32 {
         let mut slot = self.heads.get(self.bucket(hash));
         while slot != NONE {
             let node = self.nodes[slot as usize];
-            if node.hash == hash && same(self.key(slot), key) {
+            if node.hash == hash && is_key(slot) {
                 break;
             }
             slot = node.next;
