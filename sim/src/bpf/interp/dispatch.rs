@@ -165,7 +165,7 @@ fn execute<const TRACE: bool, const RBPF: bool>(
                     Ok(Some(target)) => {
                         prog = target;
                         may_goto = 0;
-                        *regs = tail::replace_frame(machine);
+                        tail::replace_frame(machine, regs);
                         at.jump(0);
                         continue 'program;
                     }

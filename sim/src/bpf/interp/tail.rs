@@ -44,11 +44,10 @@ fn argument(number: u8, why: String) -> FaultKind {
     FaultKind::Argument { helper: "tail_call", number, why }
 }
 
-/// Gives the newest frame to another program; gives the registers it begins with.
-pub(in crate::bpf) fn replace_frame(machine: &mut Machine) -> Regs {
+/// Gives the newest frame to another program, and `regs` what it begins with.
+pub(in crate::bpf) fn replace_frame(machine: &mut Machine, regs: &mut Regs) {
     machine.run.program_frame = machine.mem.frames() - 1;
-    let mut regs: Regs = [0; 11];
+    *regs = [0; 11];
     regs[1] = CTX_BASE;
     regs[10] = machine.mem.renew_frame();
-    regs
 }

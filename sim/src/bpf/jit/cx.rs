@@ -234,13 +234,19 @@ impl Cx<'_> {
         Ok(())
     }
 
+    // Apart, so that what does not fail moves no fault.
+    #[cold]
+    #[inline(never)]
     fn fail(&mut self, kind: FaultKind) -> Status {
         self.fault = Some(kind);
         FAULT
     }
 
     fn status(&mut self, done: Result<Status, FaultKind>) -> Status {
-        done.unwrap_or_else(|kind| self.fail(kind))
+        match done {
+            Ok(status) => status,
+            Err(kind) => self.fail(kind),
+        }
     }
 
     fn begin(&mut self, pc: usize, executed: u64) -> Result<(), FaultKind> {
@@ -249,33 +255,55 @@ impl Cx<'_> {
         if executed > self.fuel { Err(FaultKind::Fuel) } else { Ok(()) }
     }
 
-    fn step(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
-        self.begin(pc, executed)?;
+    fn step(&mut self, pc: usize, executed: u64) -> Status {
+        if let Err(kind) = self.begin(pc, executed) {
+            return self.fail(kind);
+        }
+        let op = self.program.code()[pc].op;
+        match op {
+            Op::TailCall => return self.tail_call(),
+            Op::LdAbs | Op::LdInd => return self.packet_load(pc),
+            _ => {}
+        }
         let insn = self.program.code()[pc];
         let (machine, regs) = (&mut *self.machine, &mut self.regs);
-        match insn.op {
-            Op::TailCall => return self.tail_call(),
-            Op::LdAbs | Op::LdInd => {
-                let index = if insn.op == Op::LdInd { regs[insn.src as usize] as u32 } else { 0 };
-                let offset = index.wrapping_add(insn.imm as u32) as i32;
-                let found = packet_load(machine, self.host, regs, offset, insn.off as u32)?;
-                regs[0] = found.unwrap_or(0);
-                return Ok(if found.is_some() { GO_ON } else { EXIT });
-            }
-            Op::Atomic1 => atomic::execute(&mut machine.mem, insn, 1, regs)?,
-            Op::Atomic2 => atomic::execute(&mut machine.mem, insn, 2, regs)?,
-            Op::Atomic4 => atomic::execute(&mut machine.mem, insn, 4, regs)?,
-            Op::Atomic8 => atomic::execute(&mut machine.mem, insn, 8, regs)?,
-            _ => access::execute(machine, self.host, insn, regs)?,
+        let done = match op {
+            Op::Atomic1 => atomic::execute(&mut machine.mem, insn, 1, regs),
+            Op::Atomic2 => atomic::execute(&mut machine.mem, insn, 2, regs),
+            Op::Atomic4 => atomic::execute(&mut machine.mem, insn, 4, regs),
+            Op::Atomic8 => atomic::execute(&mut machine.mem, insn, 8, regs),
+            _ => access::execute(machine, self.host, insn, regs),
+        };
+        match done {
+            Ok(()) => GO_ON,
+            Err(kind) => self.fail(kind),
         }
-        Ok(GO_ON)
     }
 
-    fn tail_call(&mut self) -> Result<Status, FaultKind> {
-        let Some(target) = tail::target(self.machine, &self.regs)? else { return Ok(GO_ON) };
-        self.regs = tail::replace_frame(self.machine);
-        self.execute(target, 0).map_err(FaultKind::Located)?;
-        Ok(DONE)
+    fn packet_load(&mut self, pc: usize) -> Status {
+        let insn = self.program.code()[pc];
+        let index = if insn.op == Op::LdInd { self.regs[insn.src as usize] as u32 } else { 0 };
+        let offset = index.wrapping_add(insn.imm as u32) as i32;
+        match packet_load(self.machine, self.host, &self.regs, offset, insn.off as u32) {
+            Ok(found) => {
+                self.regs[0] = found.unwrap_or(0);
+                if found.is_some() { GO_ON } else { EXIT }
+            }
+            Err(kind) => self.fail(kind),
+        }
+    }
+
+    fn tail_call(&mut self) -> Status {
+        let target = match tail::target(self.machine, &self.regs) {
+            Ok(Some(target)) => target,
+            Ok(None) => return GO_ON,
+            Err(kind) => return self.fail(kind),
+        };
+        tail::replace_frame(self.machine, &mut self.regs);
+        match self.execute(target, 0) {
+            Ok(()) => DONE,
+            Err(fault) => self.fail(FaultKind::Located(fault)),
+        }
     }
 
     fn helper(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
@@ -322,8 +350,7 @@ impl Cx<'_> {
 unsafe extern "C" fn step(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
     // SAFETY: machine code passes the `cx` it was given, which `enter` holds, and uses it no further until this returns.
     let cx = unsafe { &mut *cx };
-    let done = cx.step(pc, executed);
-    cx.status(done)
+    cx.step(pc, executed)
 }
 
 /// Calls a helper or a kernel function.
