@@ -17,6 +17,20 @@ fn exit_0_everything_holds() {
 }
 
 #[test]
+fn verbose_says_what_every_packet_did() {
+    let rig = Rig::new();
+    rig.write("case.toml", SCENARIO);
+    let quiet = rig.bpftwin(&["run", "case.toml"]);
+    let ran = rig.bpftwin(&["run", "-v", "case.toml"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let more: Vec<_> =
+        ran.stdout.lines().filter(|line| line.starts_with("  ") && line.contains("  sim re")).collect();
+    assert_eq!(more.len(), 3, "{ran:?}");
+    assert!(ran.stdout.contains("    map:"), "{ran:?}");
+    assert!(!quiet.stdout.contains(" sim returned "), "{quiet:?}");
+}
+
+#[test]
 fn exit_0_planes_agree() {
     let rig = Rig::new();
     rig.write("case.toml", SCENARIO);

@@ -33,7 +33,7 @@ pub struct Global {
     /// Only failures and the summary; twice: the exit code alone
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
-    /// Every failing packet, with hexdumps
+    /// What every packet did; every failing one, with hexdumps
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Colours; `auto` honours NO_COLOR

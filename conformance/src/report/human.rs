@@ -6,7 +6,7 @@ use std::time::Duration;
 use bpftwin_sim::bpf::Engine;
 use owo_colors::{OwoColorize, Style};
 
-use super::{Summary, details, reason};
+use super::{Summary, details, reason, runs};
 use crate::suite::{CaseReport, Settings, Status};
 
 /// How the report looks.
@@ -54,7 +54,7 @@ pub fn banner(settings: &Settings, scenarios: usize, look: Look) -> String {
     )
 }
 
-/// One scenario's line.
+/// One scenario's line; with `-v`, every packet of one that passed as well: [`failure`] tells of the others.
 pub fn line(report: &CaseReport, took: Duration, look: Look) -> String {
     let (word, style) = badge(&report.status);
     let mut out = format!(
@@ -85,6 +85,9 @@ pub fn line(report: &CaseReport, took: Duration, look: Look) -> String {
     let _ = write!(out, " {}", notes.join(" · "));
     out.truncate(out.trim_end().len());
     out.push('\n');
+    if look.verbosity > 0 && report.status == Status::Pass {
+        out.push_str(&runs::text(report));
+    }
     out
 }
 

@@ -8,6 +8,7 @@ pub mod human;
 pub mod json;
 pub mod junit;
 pub mod pcapng;
+mod runs;
 pub mod unit;
 pub mod unit_data;
 
