@@ -1,6 +1,6 @@
 //! Guest memory: one address space of [`ARENA_SIZE`] bytes, every object apart from the next, exact bounds.
 //!
-//! A guest address is an index into one byte [arena](arena::Arena), so the 32-bit `data` and `data_end` of a context
+//! A guest address is an index into one byte arena, so the 32-bit `data` and `data_end` of a context
 //! hold real guest pointers. A *shadow* byte for every guest byte says how far an access that begins there may reach.
 //! Whatever the shadow does not allow asks the object table, if only for what to say. Objects on the heap lie at least
 //! [`RED_ZONE`] bytes apart and the zones between them are never valid.
