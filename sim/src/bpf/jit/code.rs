@@ -41,9 +41,6 @@ pub(in crate::bpf) struct Code {
 
 impl Code {
     pub(super) fn new(compiled: Compiled) -> Result<Self, Unavailable> {
-        if let Ok(d) = std::env::var("JITDUMP") {
-            std::fs::write(format!("{d}/{}", compiled.bytes.len()), &compiled.bytes).unwrap();
-        }
         let executable = || {
             let mut map = MmapMut::map_anon(compiled.bytes.len())?;
             map.copy_from_slice(&compiled.bytes);
