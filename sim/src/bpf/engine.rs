@@ -106,7 +106,7 @@ pub fn run_repeatedly(
             Engine::Rbpf => rbpf::run(machine, host, prog, fuel),
             Engine::Jit => {
                 let mut insns = 0;
-                let ran = jit::run_repeatedly(machine, host, prog, fuel, times - done, |ran| {
+                let ran = jit::repeat(machine, host, prog, fuel, times - done, |ran| {
                     insns += ran.insns;
                     goes_on(ran)
                 });

@@ -109,9 +109,8 @@ pub(in crate::bpf) fn enter(
     Ok(cx.regs[0])
 }
 
-/// Runs `prog`, whose machine code is there, `times` times, for at most `fuel` instructions each, as long as `goes_on`
-/// wants it. Gives what the last run gave.
-pub(super) fn repeat(
+/// [`run`](super::run), `times` times as long as `goes_on` wants it, with no tracer. Gives what the last run gave.
+pub(in crate::bpf) fn repeat(
     machine: &mut Machine,
     host: &mut dyn Host,
     prog: ProgId,
@@ -119,10 +118,10 @@ pub(super) fn repeat(
     times: u32,
     mut goes_on: impl FnMut(Ran) -> bool,
 ) -> Result<Ran, Box<Fault>> {
+    let program = Rc::clone(&machine.programs[prog.0 as usize]);
+    let code = super::code_of(&program)?;
     let fresh = Run::new(Plain::Compiled, fuel, machine.mem.frames());
     let below = std::mem::replace(&mut machine.run, fresh);
-    let program = Rc::clone(&machine.programs[prog.0 as usize]);
-    let code = program.machine_code().expect("it has been asked for");
     let mut cx = Cx::new(machine, host, Rc::clone(&program));
     let mut done = Ok(Ran { r0: 0, insns: 0 });
     for _ in 0..times {

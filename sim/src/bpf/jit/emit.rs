@@ -8,7 +8,9 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{AbiParam, Block, Function, InstBuilder, MemFlagsData, SigRef, Signature, Value};
+use cranelift_codegen::ir::{
+    AbiParam, Block, Function, InstBuilder, MemFlagsData, SigRef, Signature, UserFuncName, Value,
+};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -62,27 +64,27 @@ fn function(
     range: std::ops::Range<usize>,
     flow: Flow,
 ) -> Result<Vec<u8>, String> {
-    let convention = CallConv::triple_default(isa.triple());
-    let mut signature = Signature::new(convention);
-    signature.params.push(AbiParam::new(I64));
-    signature.returns.push(AbiParam::new(I64));
-    let mut context = Context::for_function(Function::with_name_signature(
-        cranelift_codegen::ir::UserFuncName::default(),
-        signature,
-    ));
-    let mut callee = Signature::new(convention);
-    callee.params.extend([AbiParam::new(I64); 3]);
-    callee.returns.push(AbiParam::new(I64));
-    let mut look_up = callee.clone();
-    look_up.params.push(AbiParam::new(I64));
+    let mut context = unfinished(native(isa, 1));
     let mut b = FunctionBuilder::new(&mut context.func, builders);
     let signatures = Signatures {
-        callee: b.import_signature(callee),
-        look_up: b.import_signature(look_up),
+        callee: b.import_signature(native(isa, 3)),
+        look_up: b.import_signature(native(isa, 4)),
         aside: b.import_signature(aside_signature()),
     };
     Emitter::new(b, signatures, code, range, flow).emit(isa);
     finish(isa, context)
+}
+
+/// A function of the platform's calling convention that takes so many words and returns one.
+fn native(isa: &dyn TargetIsa, params: usize) -> Signature {
+    let mut signature = Signature::new(CallConv::triple_default(isa.triple()));
+    signature.params.extend(std::iter::repeat_n(AbiParam::new(I64), params));
+    signature.returns.push(AbiParam::new(I64));
+    signature
+}
+
+fn unfinished(signature: Signature) -> Context {
+    Context::for_function(Function::with_name_signature(UserFuncName::default(), signature))
 }
 
 fn finish(isa: &dyn TargetIsa, mut context: Context) -> Result<Vec<u8>, String> {
@@ -104,16 +106,10 @@ fn aside_signature() -> Signature {
 /// A function that calls `Cx::step` and leaves what that returns in `Cx::status`, and every register as it was.
 pub(super) fn aside() -> Result<Compiled, Unavailable> {
     let isa = isa()?;
-    let mut context = Context::for_function(Function::with_name_signature(
-        cranelift_codegen::ir::UserFuncName::default(),
-        aside_signature(),
-    ));
-    let mut callee = Signature::new(CallConv::triple_default(isa.triple()));
-    callee.params.extend([AbiParam::new(I64); 3]);
-    callee.returns.push(AbiParam::new(I64));
+    let mut context = unfinished(aside_signature());
     let mut builders = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut context.func, &mut builders);
-    let callee = b.import_signature(callee);
+    let callee = b.import_signature(native(&*isa, 3));
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);

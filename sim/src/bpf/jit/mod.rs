@@ -20,7 +20,7 @@ mod tests;
 
 pub use code::Compiled;
 pub(in crate::bpf) use code::{Code, Slot};
-pub(in crate::bpf) use cx::enter;
+pub(in crate::bpf) use cx::{enter, repeat};
 
 use super::engine::Engine;
 use super::fault::{Fault, FaultKind};
@@ -59,20 +59,7 @@ pub fn run(machine: &mut Machine, host: &mut dyn Host, prog: ProgId, fuel: u64) 
     if machine.trace.is_some() {
         return interp::run(machine, host, prog, fuel);
     }
-    run_repeatedly(machine, host, prog, fuel, 1, |_| true)
-}
-
-/// [`run`], `times` times as long as `goes_on` wants it, with no tracer. Gives what the last run gave.
-pub(super) fn run_repeatedly(
-    machine: &mut Machine,
-    host: &mut dyn Host,
-    prog: ProgId,
-    fuel: u64,
-    times: u32,
-    goes_on: impl FnMut(Ran) -> bool,
-) -> Result<Ran, Box<Fault>> {
-    prepare(machine, prog)?;
-    cx::repeat(machine, host, prog, fuel, times, goes_on)
+    repeat(machine, host, prog, fuel, 1, |_| true)
 }
 
 /// Runs the function at `func` of `prog` by itself: [`interp::run_function`], compiled.
@@ -84,14 +71,14 @@ pub fn run_function(
     args: [u64; 5],
     fuel: u64,
 ) -> Result<Ran, Box<Fault>> {
-    prepare(machine, prog)?;
+    code_of(&machine.programs[prog.0 as usize])?;
     interp::run_function_with(Plain::Compiled, machine, host, prog, func, args, fuel)
 }
 
-fn prepare(machine: &Machine, prog: ProgId) -> Result<(), Box<Fault>> {
-    let program = &machine.programs[prog.0 as usize];
+/// The program's machine code, or why there is none as a fault of the whole program.
+fn code_of(program: &Program) -> Result<&Code, Box<Fault>> {
     match program.machine_code() {
-        Ok(_) => Ok(()),
+        Ok(code) => Ok(code),
         Err(why) => Err(interp::locate(program, 0, [0; 11], why.declined())),
     }
 }
