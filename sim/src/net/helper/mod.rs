@@ -283,6 +283,9 @@ pub fn check(prog_type: ProgType, attach_type: Option<AttachType>, id: u32) -> R
     let Some(name) = uapi::name(id) else {
         return Err(format!("there is no helper number {id}"));
     };
+    if let Some(why) = refused::reason_for(prog_type, id) {
+        return Err(format!("bpf_{name} is not modelled for programs of type {prog_type}: {why}"));
+    }
     if rows().any(|row| row.id == id) {
         return Err(format!("bpf_{name} is not for programs of type {prog_type}"));
     }
@@ -324,6 +327,9 @@ mod tests {
             check(SchedCls, None, uapi::id::d_path),
             Err("bpf_d_path is not modelled: tracing programs are not modelled".into())
         );
+        let why = check(SkReuseport, None, uapi::id::skb_load_bytes_relative).unwrap_err();
+        assert!(why.contains("not modelled for programs of type BPF_PROG_TYPE_SK_REUSEPORT"), "{why}");
+        assert_eq!(check(SkReuseport, None, uapi::id::skb_load_bytes), Ok(()));
         assert_eq!(check(SchedCls, None, 5000), Err("there is no helper number 5000".into()));
         let connect = |id| check(CgroupSockAddr, Some(AttachType::CgroupInet4Connect), id);
         let bind = |id| check(CgroupSockAddr, Some(AttachType::CgroupInet4Bind), id);

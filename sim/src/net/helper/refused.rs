@@ -1,5 +1,6 @@
 //! Helpers without a row, and why.
 
+use crate::uapi::ProgType;
 use crate::uapi::helper::id;
 
 const TRACING: &str = "tracing programs are not modelled";
@@ -72,6 +73,18 @@ const REASONS: &[(u32, &str)] = &[
     (id::ima_file_hash, TRACING),
     (id::kptr_xchg, OBJECTS),
 ];
+
+/// What some types of programs have a row for, and others, which a kernel gives it too, have not.
+const FOR_TYPE: &[(ProgType, u32, &str)] = &[(
+    ProgType::SkReuseport,
+    id::skb_load_bytes_relative,
+    "a context that is given tells nothing of what lies in front of the transport header",
+)];
+
+/// Why helper `id` is not modelled for programs of this type, which have no row for it, where others have one.
+pub(super) fn reason_for(prog_type: ProgType, id: u32) -> Option<&'static str> {
+    FOR_TYPE.iter().find(|&&(of, refused, _)| (of, refused) == (prog_type, id)).map(|&(.., why)| why)
+}
 
 /// Why helper `id` is not modelled, if a reason is written down.
 pub fn reason(id: u32) -> Option<&'static str> {
