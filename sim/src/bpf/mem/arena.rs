@@ -93,8 +93,8 @@ impl Arena {
             return reach(0) >= len;
         }
         // Each piece begins at the last byte of the one before, so that every border is inside one.
-        let pieces = (0..len).step_by(usize::from(WIDEST) - 1);
-        pieces.into_iter().all(|at| reach(at) >= (len - at).min(u64::from(WIDEST)))
+        let mut pieces = (0..len).step_by(usize::from(WIDEST) - 1);
+        pieces.all(|at| reach(at) >= (len - at).min(u64::from(WIDEST)))
     }
 
     /// The bytes at `addr` if a guest may read them.

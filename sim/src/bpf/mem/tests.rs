@@ -68,6 +68,27 @@ fn no_access_crosses_the_border_of_two_objects() {
 }
 
 #[test]
+fn ranges_of_any_length_stay_in_one_object() {
+    for first in [3, 16, 100, 300] {
+        let mut mem = Memory::new();
+        let (begin, border) = (PACKET_BASE + 5, PACKET_BASE + 5 + first);
+        for (base, access) in [(begin, Access::Read), (border, Access::ReadWrite)] {
+            mem.map(Object { base, len: first as u32, access, kind: ObjectKind::Packet });
+        }
+        let end = border + first;
+        for len in (1..=40).chain([126, 127, 128, 129, 250]) {
+            for addr in (begin - 2..begin + 2).chain(border - 45..border + 2).chain(end - 45..end + 2) {
+                let within = |base: u64| addr >= base && addr + len <= base + first;
+                let (read, write) = (within(begin) || within(border), within(border));
+                assert_eq!(mem.guest(addr, len).is_ok(), read, "{len} at {addr:#x}");
+                assert_eq!(mem.guest_mut(addr, len).is_ok(), write, "{len} at {addr:#x}");
+                assert!(read || mem.glance(addr, len as usize).is_none(), "{len} at {addr:#x}");
+            }
+        }
+    }
+}
+
+#[test]
 fn frames_come_and_go_zeroed() {
     let mut mem = Memory::new();
     let first = mem.push_frame().unwrap();
