@@ -92,7 +92,7 @@ impl Target {
                     .any(|id| helper::name(*id).is_some_and(|known| known.trim_end_matches('_') == **name))
             };
             if let Some(name) = CHANCE.iter().find(calls) {
-                left_out.push(format!("{at}: bpf_{name} answers differently in every run"));
+                left_out.push(format!("{at}: what comes of bpf_{name} is different in every run"));
                 continue;
             }
             let mut ignores = Vec::new();
