@@ -78,6 +78,7 @@ fn engine(program: &str) -> Case {
             afterwards: Vec::new(),
         }],
         watch: None,
+        topology: None,
     }
 }
 

@@ -4,6 +4,8 @@
 //! `bpftwin-kernel` reads one [`Case`] as JSON on standard input and writes one
 //! [`Observation`](crate::observation::Observation) as JSON lines on standard output.
 
+mod topology;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,9 @@ use crate::bytes::Bytes;
 use crate::described::KernelTypes;
 use crate::observation::Outcome;
 
-/// One case of the program form: objects, what to put in their maps, and packets to run.
+pub use topology::{Attachment, Does, End, Hook, Link, Namespace, Step, Topology};
+
+/// One case: objects, what to put in their maps, and either packets to run or a topology for frames to walk through.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
@@ -29,9 +33,25 @@ pub struct Case {
     /// The maps to look at after each run and at the end; `None`: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Vec<MapName>>,
+    /// The topology form: its steps stand in the place of runs, of which there are none, nor is there a `network`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
 }
 
 impl Case {
+    /// How many runs or steps there are.
+    pub fn count(&self) -> usize {
+        self.topology.as_ref().map_or(self.runs.len(), |topology| topology.steps.len())
+    }
+
+    /// What reports call a run or step.
+    pub fn name_of(&self, index: usize) -> Option<&str> {
+        match &self.topology {
+            Some(topology) => topology.steps.get(index).map(|step| step.name.as_str()),
+            None => self.runs.get(index).map(|run| run.name.as_str()),
+        }
+    }
+
     /// Whether a map is looked at.
     pub fn watches(&self, object: &str, map: &str) -> bool {
         self.watch.as_ref().is_none_or(|maps| maps.iter().any(|m| m.object == object && m.map == map))

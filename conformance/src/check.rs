@@ -9,8 +9,8 @@ use crate::case::MapValue;
 use crate::compare::{Tally, data_differences, describe};
 use crate::ctx;
 use crate::layout::{Encoder, Leaf};
-use crate::observation::{MapChange, Observation, Outcome, RunSeen};
-use crate::resolve::{ElementCheck, MapCheck, Resolved, RunExpect, Want};
+use crate::observation::{MapChange, Observation, Outcome, RunSeen, Walk};
+use crate::resolve::{ElementCheck, MapCheck, Resolved, RunExpect, TapExpect, Want};
 use crate::scenario::spanned::Span;
 use crate::shape::MapShape;
 use crate::verdict;
@@ -159,8 +159,9 @@ impl Checking<'_> {
     }
 
     fn run(&mut self, run: &RunSeen, expect: &RunExpect) {
-        let case = &self.resolved.case.runs[run.index];
-        let prog_type = self.resolved.shape.program(&case.object, &case.program);
+        let case = self.resolved.case.runs.get(run.index);
+        let shape = &self.resolved.shape;
+        let prog_type = case.map_or(ProgType::Unspec, |case| shape.program(&case.object, &case.program));
         if let Outcome::Fault(what) = &run.outcome {
             self.out.count += 1;
             self.fail(
@@ -187,6 +188,7 @@ impl Checking<'_> {
         }
         match &run.outcome {
             Outcome::Done { retval, data, ctx } => self.done(expect, prog_type, *retval, data, ctx),
+            Outcome::Walked(walk) => self.walk(expect, walk),
             outcome if expect.errno.is_none() && expect.wants_a_run() => {
                 self.out.count += 1;
                 self.fail("outcome", "", "a run".into(), describe(prog_type, outcome), &expect.span);
@@ -198,6 +200,42 @@ impl Checking<'_> {
         }
         if expect.records.is_some() {
             self.records(run, expect);
+        }
+    }
+
+    /// What taps saw, and what was dropped, if the plane can tell.
+    fn walk(&mut self, expect: &RunExpect, walk: &Walk) {
+        let Some(expect) = &expect.walk else { return };
+        for TapExpect { tap, frames, span } in &expect.taps {
+            let seen: Vec<_> = walk.frames.iter().filter(|frame| frame.tap == *tap).collect();
+            let place = tap.to_string();
+            self.out.count += 1;
+            if seen.len() != frames.len() {
+                self.fail("frames", &place, frames.len().to_string(), seen.len().to_string(), span);
+            }
+            for (number, (seen, (want, span))) in seen.into_iter().zip(frames).enumerate() {
+                let place = format!("{place} frame {}", number + 1);
+                self.frame(&place, want, &seen.data, span);
+            }
+        }
+        let Some(drops) = &walk.drops else { return };
+        for (want, span) in &expect.drops {
+            self.out.count += 1;
+            if !drops.contains(want) {
+                let place = format!("{}:{}", want.namespace, want.device);
+                self.fail("drops", &place, want.reason.clone(), "no such drop".into(), span);
+            }
+        }
+    }
+
+    fn frame(&mut self, place: &str, want: &Bytes, seen: &Bytes, span: &Span) {
+        let mut tally = Tally::default();
+        let found = data_differences(want, seen, &self.resolved.ignores, &mut tally);
+        self.out.count += tally.compared;
+        for (field, want_text, seen_text) in found {
+            self.fail(&field, place, want_text, seen_text, span);
+            let last = self.out.failures.last_mut().expect("pushed above");
+            last.bytes = Some((want.clone(), seen.clone()));
         }
     }
 

@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::bytes::Bytes;
 use crate::case::{Case, MapValue};
 use crate::edit;
-use crate::observation::{Begin, End, MapChange, Observation, Outcome, Record, RunSeen, Unread};
+use crate::observation::{
+    Begin, End, Frame, MapChange, Observation, Outcome, Record, RunSeen, Tap, Unread, Walk,
+};
 
 /// The version of the file format.
 const VERSION: u32 = 1;
@@ -67,6 +69,8 @@ struct RunLine {
     data: String,
     #[serde(skip_serializing_if = "String::is_empty", default)]
     ctx: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    frames: Option<Vec<(Tap, Bytes)>>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     maps: Vec<Element>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -154,15 +158,20 @@ pub fn write(case: &Case, seen: &Observation) -> Option<String> {
         runs: seen.runs.len(),
     };
     line(json(&head));
-    for (run, input) in seen.runs.iter().zip(&case.runs) {
+    for run in &seen.runs {
         let mut out = RunLine::default();
         match &run.outcome {
             Outcome::Done { retval, data, ctx } => {
+                let input = case.runs.get(run.index)?;
                 out.retval = Some(*retval);
                 out.data = edit::write(&input.data, data);
                 out.ctx = edit::write(&input.ctx, ctx);
             }
             Outcome::Errno(errno) => out.errno = Some(*errno),
+            Outcome::Walked(walk) => {
+                let frames = walk.frames.iter().map(|f| (f.tap.clone(), f.data.clone()));
+                out.frames = Some(frames.collect());
+            }
             Outcome::Fault(_) | Outcome::NotDone => return None,
         }
         for change in &run.maps {
@@ -209,15 +218,16 @@ pub fn read(case: &Case, text: &str) -> Result<Observation, GoldenError> {
     if let Some((object, _)) = now.iter().find(|(name, sha)| head.objects.get(*name) != Some(sha)) {
         return Err(GoldenError::ObjectChanged { object: object.clone(), kernel: head.kernel });
     }
-    if head.case != case_digest(case) || head.runs != case.runs.len() {
+    if head.case != case_digest(case) || head.runs != case.count() {
         return Err(GoldenError::CaseChanged { kernel: head.kernel });
     }
     let mut known = Known::of(case);
     let mut runs = Vec::with_capacity(head.runs);
-    for (index, input) in case.runs.iter().enumerate() {
+    for index in 0..head.runs {
         let (line, run): (_, RunLine) = parse(lines.next())?;
         runs.push(
-            run_seen(run, index, input, &mut known).map_err(|why| GoldenError::Unreadable { line, why })?,
+            run_seen(run, index, case.runs.get(index), &mut known)
+                .map_err(|why| GoldenError::Unreadable { line, why })?,
         );
     }
     let (_, end): (_, EndLine) = parse(lines.next())?;
@@ -239,17 +249,21 @@ pub fn read(case: &Case, text: &str) -> Result<Observation, GoldenError> {
 fn run_seen(
     line: RunLine,
     index: usize,
-    input: &crate::case::Run,
+    input: Option<&crate::case::Run>,
     known: &mut Known,
 ) -> Result<RunSeen, String> {
-    let outcome = match (line.retval, line.errno) {
-        (Some(retval), None) => Outcome::Done {
+    let outcome = match (line.retval, line.errno, line.frames, input) {
+        (Some(retval), None, None, Some(input)) => Outcome::Done {
             retval,
             data: edit::apply(&input.data, &line.data)?.into(),
             ctx: edit::apply(&input.ctx, &line.ctx)?.into(),
         },
-        (None, Some(errno)) => Outcome::Errno(errno),
-        _ => return Err("a run has either a retval or an errno".into()),
+        (None, Some(errno), None, _) => Outcome::Errno(errno),
+        (None, None, Some(frames), None) => {
+            let frames = frames.into_iter().map(|(tap, data)| Frame { tap, data }).collect();
+            Outcome::Walked(Walk { frames, drops: None })
+        }
+        _ => return Err("a run has either a retval or an errno, a step frames or an errno".into()),
     };
     let mut maps = Vec::with_capacity(line.maps.len());
     for (object, map, key, value) in line.maps {

@@ -1,5 +1,7 @@
 //! What a plane saw. The same type whichever plane it was: comparison looks at nothing else.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
@@ -23,7 +25,7 @@ pub enum Event {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
-    /// `sim` or `prog-run`.
+    /// `sim`, `prog-run` or `netns`.
     pub plane: String,
     /// `uname -r`, or the described kernel's name.
     pub kernel: String,
@@ -78,9 +80,77 @@ pub enum Outcome {
     Errno(i32),
     /// Simulator only: the program did what the verifier should have prevented.
     Fault(String),
+    /// Topology form: a step is over.
+    Walked(Walk),
     /// The run was to follow the one before, which did not end as it must for that
     /// ([`Follows`](crate::case::Follows)).
     NotDone,
+}
+
+/// What became of the frames of one step.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Walk {
+    /// What taps saw, sorted by tap; of one tap, in order.
+    pub frames: Vec<Frame>,
+    /// What was dropped, in order; `None` from a plane that cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drops: Option<Vec<Drop>>,
+}
+
+/// A frame at a tap: what a packet socket for `ETH_P_ALL` at the device gets. At a device that receives it is what is
+/// left after XDP (native or generic) and before tc ingress; at one that transmits, what left tc egress.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frame {
+    /// Where.
+    pub tap: Tap,
+    /// The bytes, from the Ethernet header on; a VLAN tag beside the packet is written where it belongs.
+    pub data: Bytes,
+}
+
+/// A device and a direction.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tap {
+    /// The namespace's name.
+    pub namespace: String,
+    /// The device's name.
+    pub device: String,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl fmt::Display for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match self.direction {
+            Direction::In => "in",
+            Direction::Out => "out",
+        };
+        write!(f, "{}:{}/{direction}", self.namespace, self.device)
+    }
+}
+
+/// Which way a frame passes a device.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The device received it.
+    In,
+    /// The device transmits it: `PACKET_OUTGOING`.
+    Out,
+}
+
+/// A frame that ended where it was not delivered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drop {
+    /// The namespace's name.
+    pub namespace: String,
+    /// The device's name.
+    pub device: String,
+    /// `enum skb_drop_reason` without its prefix where the kernel has one, such as `TC_INGRESS`.
+    pub reason: String,
 }
 
 /// One changed map element.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::uapi::Release;
 
+use crate::case::Case;
 use crate::check::{Checked, check};
 use crate::compare::{Comparison, Difference, Tally, compare};
 use crate::described::Described;
@@ -25,6 +26,8 @@ pub enum PlaneName {
     Sim,
     /// BPF_PROG_TEST_RUN on this machine's kernel.
     ProgRun,
+    /// Real devices in network namespaces of this machine's kernel.
+    Netns,
 }
 
 impl PlaneName {
@@ -33,7 +36,13 @@ impl PlaneName {
         match self {
             Self::Sim => "sim",
             Self::ProgRun => "prog-run",
+            Self::Netns => "netns",
         }
+    }
+
+    /// The kernel's plane that takes a case: topologies need devices.
+    pub const fn of_kernel(case: &Case) -> Self {
+        if case.topology.is_some() { Self::Netns } else { Self::ProgRun }
     }
 }
 
@@ -214,7 +223,7 @@ pub fn run(item: &Item, settings: &Settings) -> CaseReport {
         return report;
     }
     compare_planes(&resolved, settings, &mut report);
-    if settings.planes == [PlaneName::Sim] {
+    if !report.planes.iter().any(|plane| plane.plane != PlaneName::Sim.text()) {
         confirm(&resolved, item, settings, &mut report);
     }
     conclude(&resolved, &mut report);
@@ -230,8 +239,13 @@ fn observe(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) ->
         engine: settings.engine,
         ..SimPlane::default()
     };
-    if settings.planes.contains(&PlaneName::ProgRun) {
-        let kernel = KernelPlane::find().map_err(Status::Unavailable)?;
+    let takes = PlaneName::of_kernel(&resolved.case);
+    if settings.planes.iter().all(|plane| !matches!(plane, PlaneName::Sim) && *plane != takes) {
+        let forms = "prog-run takes packets, netns takes topologies".to_owned();
+        return Err(Status::Inapplicable(forms));
+    }
+    if settings.planes.contains(&takes) {
+        let kernel = KernelPlane::find().map_err(Status::Unavailable)?.of(takes);
         let seen = ask(&kernel, resolved)?;
         if settings.as_kernel.is_none() {
             sim.release = Release::of_uname(&seen.begin.kernel).ok_or_else(|| {
@@ -261,9 +275,9 @@ pub fn ask(plane: &dyn Plane, resolved: &Resolved) -> Result<Observation, Status
             let log = if log.is_empty() { String::new() } else { format!("\n{log}") };
             Err(Status::Inapplicable(format!("{}: {}{log}", plane.name(), decline.reason)))
         }
-        Report::Seen(seen) if seen.runs.len() == resolved.case.runs.len() => Ok(*seen),
+        Report::Seen(seen) if seen.runs.len() == resolved.case.count() => Ok(*seen),
         Report::Seen(seen) => Err(Status::Unavailable(Unavailable {
-            why: format!("{} did {} of {} runs", plane.name(), seen.runs.len(), resolved.case.runs.len()),
+            why: format!("{} did {} of {} runs", plane.name(), seen.runs.len(), resolved.case.count()),
             advice: "this is a bug of the plane; please report it".into(),
         })),
     }

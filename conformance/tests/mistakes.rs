@@ -215,6 +215,17 @@ advance = "6h"
         ("idle step", "advance = \"6h\"", "name = \"idle\""),
         ("unknown kind of link", "a = \"n1:lxc1\"", "kind = \"vteh\"\na = \"n1:lxc1\""),
         ("node twice", "[[link]]", "[[node]]\nname = \"n1\"\n[[link]]"),
+        ("unknown hook", "tc-ingress", "tc-ingres"),
+        ("program of another hook", "lxc1/tc-ingress", "lxc1/xdp"),
+        ("time without a unit", "6h", "6"),
+        ("silent and expected", "[[step.expect]]", "silent = [\"n1:lxc1/in\"]\n[[step.expect]]"),
+        ("forwarding elsewhere", "[[link]]", "forwarding = [\"n1/pod2\"]\n[[link]]"),
+        ("one end", "b = \"n1/pod1:eth0\"", ""),
+        (
+            "not yet",
+            "[[link]]",
+            "[[rule]]\nnode = \"n1\"\ntable = 5\n[[link]]\nkind = \"vxlan\"\na = \"n1:v\"\n[[link]]",
+        ),
         ("packet in a topology", "[[link]]", "[[packet]]\nname = \"x\"\n[[link]]"),
     ] {
         let message = message(&good.replacen(from, to, 1));

@@ -90,7 +90,7 @@ pub enum Verb {
 /// What scenarios and suites are run with.
 #[derive(Args, Debug, Clone)]
 pub struct How {
-    /// The planes, separated by commas: sim, prog-run. Two are compared
+    /// The planes, separated by commas: sim, prog-run, netns. The simulator is compared with the one that takes the case
     #[arg(long, value_delimiter = ',', value_parser = plane)]
     pub plane: Vec<PlaneName>,
     /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
@@ -281,7 +281,7 @@ fn plane(text: &str) -> Result<PlaneName, String> {
     match text {
         "sim" => Ok(PlaneName::Sim),
         "prog-run" => Ok(PlaneName::ProgRun),
-        "netns" => Err("not yet: plane netns comes with the topology form; there are: sim, prog-run".into()),
-        _ => Err("there are: sim, prog-run".into()),
+        "netns" => Ok(PlaneName::Netns),
+        _ => Err("there are: sim, prog-run, netns".into()),
     }
 }

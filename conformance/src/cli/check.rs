@@ -30,8 +30,9 @@ fn one(item: &Item, color: bool) -> (String, bool) {
     };
     match resolve(&scenario, &item.library) {
         Ok(resolved) => {
-            let (runs, maps) = (resolved.case.runs.len(), resolved.case.maps.len());
-            (format!("{}: ok, {runs} packets, {maps} map elements\n", item.file), true)
+            let (runs, maps) = (resolved.case.count(), resolved.case.maps.len());
+            let what = if resolved.case.topology.is_some() { "steps" } else { "packets" };
+            (format!("{}: ok, {runs} {what}, {maps} map elements\n", item.file), true)
         }
         Err(Refusal::NotYet(what)) => (format!("{}: ok; not yet: {what}\n", item.file), true),
         Err(Refusal::Mistakes(wrong)) => (mistakes::render(&wrong, color), false),

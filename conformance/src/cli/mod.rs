@@ -144,7 +144,7 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
             if suite::are_objects(&selection.what) {
                 return suite::compare(terminal, selection);
             }
-            run::run(terminal, selection, &[PlaneName::Sim, PlaneName::ProgRun])
+            run::run(terminal, selection, &[PlaneName::Sim, PlaneName::ProgRun, PlaneName::Netns])
         }
         Verb::Suite(given) => suite::suite(terminal, given),
         Verb::Record(record) => record::record(terminal, record),

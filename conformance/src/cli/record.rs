@@ -6,7 +6,7 @@ use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::plane::kernel::KernelPlane;
 use bpftwin_conformance::resolve::{Refusal, resolve};
 use bpftwin_conformance::scenario::Scenario;
-use bpftwin_conformance::suite::{Item, Status, ask};
+use bpftwin_conformance::suite::{Item, PlaneName, Status, ask};
 use bpftwin_conformance::{compare, golden};
 use bpftwin_sim::uapi::Release;
 
@@ -48,7 +48,8 @@ fn one(item: &Item, plane: &KernelPlane, color: bool) -> Result<Recorded, Stop> 
             return Ok(Recorded::Declined(format!("{}: not yet: {what}\n", item.name)));
         }
     };
-    let mut seen = match ask(plane, &resolved) {
+    let plane = plane.clone().of(PlaneName::of_kernel(&resolved.case));
+    let mut seen = match ask(&plane, &resolved) {
         Ok(seen) => seen,
         Err(Status::Inapplicable(why)) => return Ok(Recorded::Declined(format!("{}: {why}\n", item.name))),
         Err(Status::Unavailable(trouble)) => {

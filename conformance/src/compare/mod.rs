@@ -3,6 +3,7 @@
 mod data;
 mod maps;
 mod masked;
+mod walk;
 
 use std::collections::BTreeMap;
 
@@ -245,6 +246,7 @@ impl Comparing<'_> {
                 self.data(index, ldata, rdata);
                 self.context(index, prog_type, lctx, rctx);
             }
+            (Outcome::Walked(l), Outcome::Walked(r)) => self.walks(index, l, r),
             (l, r) => {
                 if self.counts("outcome") && l != r {
                     self.differ(
@@ -305,6 +307,10 @@ pub fn describe(prog_type: ProgType, outcome: &Outcome) -> String {
             None => format!("refused: errno {errno}"),
         },
         Outcome::Fault(what) => format!("fault: {what}"),
+        Outcome::Walked(walk) => match walk.frames.len() {
+            1 => "1 frame seen".into(),
+            frames => format!("{frames} frames seen"),
+        },
         Outcome::NotDone => "not done".into(),
     }
 }

@@ -163,6 +163,7 @@ impl Target {
             network: network(),
             runs,
             watch: None,
+            topology: None,
         }
     }
 

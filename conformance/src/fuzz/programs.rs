@@ -68,6 +68,7 @@ fn ended(seen: &ProbeRunSeen) -> String {
         Outcome::Errno(errno) => format!("errno {errno}"),
         Outcome::Fault(what) => format!("fault: {what}"),
         Outcome::NotDone => "not done".into(),
+        Outcome::Walked(_) => unreachable!("a probe sends no frames"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Plane `prog-run`: BPF_PROG_TEST_RUN on a real kernel, asked through the program `bpftwin-kernel`, which is spawned
+//! Planes `prog-run` and `netns`: BPF_PROG_TEST_RUN, or devices in network namespaces, on a real kernel, asked through the program `bpftwin-kernel`, which is spawned
 //! and never linked: privilege and C libraries stay in that one binary.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Plane, Unavailable};
 use crate::case::Case;
 use crate::observation::{Event, Report};
+use crate::suite::PlaneName;
 
 /// The binary's name.
 pub const BINARY: &str = "bpftwin-kernel";
@@ -23,6 +24,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub struct KernelPlane {
     binary: PathBuf,
+    plane: PlaneName,
 }
 
 impl KernelPlane {
@@ -31,7 +33,7 @@ impl KernelPlane {
         if let Some(binary) = std::env::var_os(VARIABLE) {
             let binary = PathBuf::from(binary);
             if binary.is_file() {
-                return Ok(Self { binary });
+                return Ok(Self::at(binary));
             }
             return Err(Unavailable {
                 why: format!("${VARIABLE} names {}, which is not a file", binary.display()),
@@ -54,7 +56,13 @@ impl KernelPlane {
 
     /// A certain binary.
     pub fn at(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into() }
+        Self { binary: binary.into(), plane: PlaneName::ProgRun }
+    }
+
+    /// The same as another plane: the binary looks at the case.
+    #[must_use]
+    pub fn of(self, plane: PlaneName) -> Self {
+        Self { plane, ..self }
     }
 
     /// The binary.
@@ -79,7 +87,7 @@ impl KernelPlane {
 
 impl Plane for KernelPlane {
     fn name(&self) -> &'static str {
-        "prog-run"
+        self.plane.text()
     }
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
@@ -185,6 +193,7 @@ mod tests {
             network: Network::default(),
             runs: Vec::new(),
             watch: None,
+            topology: None,
         }
     }
 

@@ -49,6 +49,9 @@ impl Plane for SimPlane {
     }
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
+        if case.topology.is_some() {
+            return Ok(refused("the simulator does not run topologies yet".into()));
+        }
         match open(case) {
             Ok(objects) => self.run_opened(case, &objects),
             Err(reason) => Ok(refused(reason)),

@@ -58,8 +58,8 @@ pub fn position(report: &CaseReport, span: &Span) -> (usize, usize) {
 
 /// A run's name, program and, on the first plane, what it returned.
 pub fn run_name(report: &CaseReport, run: Option<usize>) -> String {
-    let run = run.and_then(|index| report.resolved.as_ref()?.case.runs.get(index));
-    run.map_or_else(|| "after the last packet".to_owned(), |run| run.name.clone())
+    let run = run.and_then(|index| report.resolved.as_ref()?.case.name_of(index));
+    run.unwrap_or("after the last packet").to_owned()
 }
 
 /// The last C lines of a run, where a plane knows them.

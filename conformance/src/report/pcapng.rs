@@ -44,7 +44,9 @@ pub fn capture(reports: &[CaseReport]) -> Vec<u8> {
                 let comment = format!("{program} {}", describe(prog_type, &seen.outcome));
                 let (data, verdict) = match &seen.outcome {
                     Outcome::Done { data, retval, .. } => (&data.0[..], verdict(prog_type, *retval)),
-                    Outcome::Errno(_) | Outcome::Fault(_) | Outcome::NotDone => (&[][..], None),
+                    Outcome::Errno(_) | Outcome::Fault(_) | Outcome::NotDone | Outcome::Walked(_) => {
+                        (&[][..], None)
+                    }
                 };
                 writer.packet(&Record {
                     interface: *out,

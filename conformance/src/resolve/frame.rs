@@ -1,5 +1,6 @@
 //! Where a packet's bytes come from, and what its output should be.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bpftwin_sim::wire::expr::{self, ExprError, Literal};
@@ -107,7 +108,8 @@ pub fn hex(text: &str, span: &Span) -> Result<Vec<u8>, Mistake> {
     Bytes::from_hex(&digits).map(|bytes| bytes.0).map_err(|why| Mistake::new(What::Hex(why), span))
 }
 
-fn expression(text: &Spanned<String>) -> Result<Vec<u8>, Mistake> {
+/// The bytes of a packet expression.
+pub fn expression(text: &Spanned<String>) -> Result<Vec<u8>, Mistake> {
     expr::packet(text).map_err(|error| of_expr(error, text))
 }
 
@@ -142,6 +144,23 @@ fn literal(node: &Node) -> Result<Literal, Mistake> {
     }
 }
 
+/// `base` with the fields in `fields` set, checksums following; `span` is the place of what has none of its own.
+pub fn edited(
+    base: &[u8],
+    fields: &BTreeMap<Spanned<String>, Node>,
+    span: &Span,
+) -> Result<Vec<u8>, Mistake> {
+    let mut edits = Vec::new();
+    for (field, value) in fields {
+        edits.push((field.value.clone(), literal(value)?));
+    }
+    edit::set(base, &edits).map_err(|error| {
+        let field = fields.keys().find(|field| field.value == error.path);
+        let span = field.map_or(span, |field| &field.span);
+        Mistake::new(What::Edit(error.to_string()), span)
+    })
+}
+
 /// The expected output, if the scenario says one.
 pub fn output(
     expect: &PacketExpect,
@@ -173,15 +192,7 @@ pub fn output(
                 .map(|(_, data)| data.clone())
                 .ok_or_else(|| Mistake::unknown("packet", like, &like.span, known))?
         };
-        let mut edits = Vec::new();
-        for (field, value) in &expect.set {
-            edits.push((field.value.clone(), literal(value)?));
-        }
-        let data = edit::set(&base, &edits).map_err(|error| {
-            let field = expect.set.keys().find(|field| field.value == error.path);
-            let span = field.map_or(&like.span, |field| &field.span);
-            Mistake::new(What::Edit(error.to_string()), span)
-        })?;
+        let data = edited(&base, &expect.set, &like.span)?;
         return Ok(Some((data.into(), like.span.clone())));
     }
     if let Some(text) = &expect.pkt {

@@ -6,10 +6,11 @@ mod maps;
 mod network;
 pub mod objects;
 mod run;
+mod topology;
 
 pub use library::Library;
 pub use maps::{ElementCheck, MapCheck, Want};
-pub use run::{RecordCheck, RunExpect};
+pub use run::{RecordCheck, RunExpect, TapExpect, WalkExpect};
 
 use crate::case::Case;
 use crate::compare::IgnoreRule;
@@ -60,21 +61,68 @@ pub fn resolve_for(
     library: &Library,
     described: &Described,
 ) -> Result<Resolved, Refusal> {
-    match &scenario.form {
-        Form::Topology(_, parts) => Err(Refusal::NotYet(format!(
-            "a scenario with {} is of the topology form, which no plane runs; the program form (`[[packet]]`) runs",
-            parts.iter().map(|part| format!("[[{part}]]")).collect::<Vec<_>>().join(", ")
-        ))),
-        Form::Program(file) => {
-            let mut mistakes = Vec::new();
-            let resolved = program(scenario, file, library, described, &mut mistakes);
-            if mistakes.is_empty() {
-                return Ok(resolved);
+    let file = match &scenario.form {
+        Form::Topology(file, _) => {
+            if let Some(what) = topology::not_yet(file) {
+                return Err(Refusal::NotYet(what));
             }
-            mistakes.sort_by_key(|m| (m.span.start, m.span.end));
-            Err(Mistakes { file: scenario.file.clone(), text: scenario.text.clone(), list: mistakes }.into())
+            file
+        }
+        Form::Program(file) => file,
+    };
+    let mut mistakes = Vec::new();
+    let resolved = match &scenario.form {
+        Form::Topology(..) => walks(scenario, file, library, described, &mut mistakes),
+        Form::Program(_) => program(scenario, file, library, described, &mut mistakes),
+    };
+    if mistakes.is_empty() {
+        return Ok(resolved);
+    }
+    mistakes.sort_by_key(|m| (m.span.start, m.span.end));
+    Err(Mistakes { file: scenario.file.clone(), text: scenario.text.clone(), list: mistakes }.into())
+}
+
+/// The topology form.
+fn walks(
+    scenario: &Scenario,
+    file: &File,
+    library: &Library,
+    described: &Described,
+    mistakes: &mut Vec<Mistake>,
+) -> Resolved {
+    let header = &file.scenario;
+    let objects = Objects::open(header, library, described, mistakes);
+    let all_open = objects.opened.len() == header.objects.len();
+    let (topology, expects) = topology::topology(file, all_open.then_some(&objects), mistakes);
+    if topology.steps.is_empty() && file.step.is_empty() {
+        let what = "nothing happens in this topology".to_owned();
+        mistakes
+            .push(Mistake::new(What::Nothing(what), &header.title.span).help("add a [[step]] with `send`"));
+    }
+    if let Some(network) = file.network.as_ref().and_then(|network| network.device.first()) {
+        let what = "`network` belongs to the program form".to_owned();
+        mistakes.push(
+            Mistake::new(What::Choice(what), &network.name.span).help("write [[link]] and [[address]]"),
+        );
+    }
+    let mut case = Case {
+        name: scenario.name.clone(),
+        objects: Vec::new(),
+        maps: Vec::new(),
+        network: crate::case::Network::default(),
+        runs: Vec::new(),
+        watch: None,
+        topology: Some(topology),
+    };
+    let mut last = Vec::new();
+    if all_open {
+        case.objects = objects.images(header, library, described, mistakes);
+        case.maps = maps::contents(&file.map, &objects, library, mistakes);
+        if let Some(expect) = &file.expect {
+            last = maps::expected(&expect.map, &objects, mistakes);
         }
     }
+    finish(file, case, objects.shape, (expects, last), all_open, mistakes)
 }
 
 fn program(
@@ -107,6 +155,7 @@ fn program(
         network: network.clone(),
         runs: Vec::new(),
         watch: None,
+        topology: None,
     };
     let mut expects = Vec::new();
     let mut last = Vec::new();
@@ -141,9 +190,21 @@ fn program(
             last = maps::expected(&expect.map, &objects, mistakes);
         }
     }
+    finish(file, case, objects.shape, (expects, last), all_open, mistakes)
+}
+
+/// What both forms have: fields that are not compared, and how many must be.
+fn finish(
+    file: &File,
+    case: Case,
+    shape: Shape,
+    (expects, last): (Vec<RunExpect>, Vec<MapCheck>),
+    all_open: bool,
+    mistakes: &mut Vec<Mistake>,
+) -> Resolved {
     if let Some(expect) = &file.expect {
         for span in expect.pcap.iter().map(|p| &p.span).chain(expect.maps.keys().map(|k| &k.span)) {
-            let what = "`pcap` and `maps` belong to the topology form".to_owned();
+            let what = "not yet: `pcap` and `maps` are not looked at".to_owned();
             mistakes.push(Mistake::new(What::Choice(what), span).help("write [[expect.map]] with `entries`"));
         }
     }
@@ -160,11 +221,10 @@ fn program(
         }
         ignores.push(rule);
     }
-    let shape = objects.shape;
     if all_open {
         check_ignores(file, &shape, mistakes);
     }
-    let require = header.require.as_ref().map_or(0, |n| n.value);
+    let require = file.scenario.require.as_ref().map_or(0, |n| n.value);
     Resolved { case, shape, expects, last, ignores, require }
 }
 

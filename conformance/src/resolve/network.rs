@@ -10,7 +10,7 @@ use crate::scenario::model::{Device, Neighbour, Network, Route};
 use crate::scenario::spanned::Spanned;
 
 /// The longest name of a device, `IFNAMSIZ - 1` bytes.
-const NAME_MAX: usize = 15;
+pub(super) const NAME_MAX: usize = 15;
 
 /// The network of a scenario.
 pub fn network(network: &Network, mistakes: &mut Vec<Mistake>) -> case::Network {
@@ -45,6 +45,12 @@ pub fn network(network: &Network, mistakes: &mut Vec<Mistake>) -> case::Network 
     out
 }
 
+/// The MAC address of a device that is given none: its ifindex behind `02:00`.
+pub(super) fn default_mac(ifindex: u32) -> Bytes {
+    let [.., hi, lo] = ifindex.to_be_bytes();
+    Bytes(vec![0x02, 0, 0, 0, hi, lo])
+}
+
 fn device(device: &Device) -> Result<case::Device, Mistake> {
     let name = &device.name;
     if name.is_empty() || name.len() > NAME_MAX || name.contains(['/', ' ', ':']) || name.value == "lo" {
@@ -56,12 +62,7 @@ fn device(device: &Device) -> Result<case::Device, Mistake> {
         let what = format!("ifindex {ifindex}: 1 is the loopback's, devices start at 2");
         return Err(Mistake::new(What::Value(what), &device.ifindex.span));
     }
-    let mac = if let Some(text) = &device.mac {
-        mac(text)?
-    } else {
-        let [.., hi, lo] = ifindex.to_be_bytes();
-        Bytes(vec![0x02, 0, 0, 0, hi, lo])
-    };
+    let mac = if let Some(text) = &device.mac { mac(text)? } else { default_mac(ifindex) };
     for address in &device.addresses {
         prefix(address)?;
     }
@@ -75,7 +76,7 @@ fn device(device: &Device) -> Result<case::Device, Mistake> {
     })
 }
 
-fn mac(text: &Spanned<String>) -> Result<Bytes, Mistake> {
+pub(super) fn mac(text: &Spanned<String>) -> Result<Bytes, Mistake> {
     let mac = parse_mac(text).ok_or_else(|| {
         let what = format!("\"{}\" is not a MAC address such as 02:00:00:00:00:01", text.value);
         Mistake::new(What::Value(what), &text.span)
@@ -83,7 +84,7 @@ fn mac(text: &Spanned<String>) -> Result<Bytes, Mistake> {
     Ok(Bytes(mac.to_vec()))
 }
 
-fn prefix(text: &Spanned<String>) -> Result<(IpAddr, u8), Mistake> {
+pub(super) fn prefix(text: &Spanned<String>) -> Result<(IpAddr, u8), Mistake> {
     let parsed = text.split_once('/').and_then(|(address, length)| {
         let address: IpAddr = address.parse().ok()?;
         let length: u8 = length.parse().ok()?;
@@ -117,7 +118,7 @@ const KINDS: [(&str, case::RouteKind); 4] = [
     ("prohibit", case::RouteKind::Prohibit),
 ];
 
-fn route(route: &Route, names: &[&str]) -> Result<case::Route, Mistake> {
+pub(super) fn route(route: &Route, names: &[&str]) -> Result<case::Route, Mistake> {
     let (to, length) = prefix(&route.to)?;
     let bits = match to {
         IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
@@ -157,7 +158,7 @@ fn route(route: &Route, names: &[&str]) -> Result<case::Route, Mistake> {
     })
 }
 
-fn neighbour(neighbour: &Neighbour, names: &[&str]) -> Result<case::Neighbour, Mistake> {
+pub(super) fn neighbour(neighbour: &Neighbour, names: &[&str]) -> Result<case::Neighbour, Mistake> {
     address(&neighbour.address)?;
     known(&neighbour.dev, names)?;
     Ok(case::Neighbour {

@@ -12,6 +12,7 @@ use crate::bytes::Bytes;
 use crate::case::{Network, Run};
 use crate::ctx;
 use crate::layout::Encoder;
+use crate::observation::{Drop, Tap};
 use crate::scenario::mistake::{Mistake, What};
 use crate::scenario::model::{Packet, PacketExpect, RecordExpect};
 use crate::scenario::node::{Kind, Node};
@@ -35,6 +36,28 @@ pub struct RunExpect {
     pub maps: Vec<MapCheck>,
     /// Records, all of them.
     pub records: Option<Vec<RecordCheck>>,
+    /// Of a step: what taps see.
+    pub walk: Option<WalkExpect>,
+}
+
+/// What must be seen of a step.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WalkExpect {
+    /// Each tap once.
+    pub taps: Vec<TapExpect>,
+    /// Drops that must be among those that happen.
+    pub drops: Vec<(Drop, Span)>,
+}
+
+/// The frames of a tap, all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TapExpect {
+    /// The tap.
+    pub tap: Tap,
+    /// Its frames in order.
+    pub frames: Vec<(Bytes, Span)>,
+    /// Where the scenario names the tap.
+    pub span: Span,
 }
 
 impl RunExpect {

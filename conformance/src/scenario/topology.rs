@@ -1,4 +1,4 @@
-//! The topology form: nodes, links, steps. It is read and checked; nothing runs it yet.
+//! The topology form: nodes, links, steps.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub struct NodeDef {
     pub name: Spanned<String>,
     /// Which kernel it speaks as, if not the run's.
     pub kernel: Option<Spanned<String>>,
+    /// Its namespaces that forward IPv4 and IPv6, such as `n1` or `n1/router`.
+    #[serde(default)]
+    pub forwarding: Vec<Spanned<String>>,
 }
 
 /// `[[link]]`: a pair of devices, or one device.
@@ -30,10 +33,21 @@ pub struct Link {
     pub a: Spanned<String>,
     /// The other end, where there is one.
     pub b: Option<Spanned<String>>,
-    /// Its MTU.
+    /// Its MTU, 1500 if not said.
     pub mtu: Option<u32>,
-    /// The MAC address of `a`.
+    /// The MTU of `b`, if another one.
+    pub mtu_b: Option<u32>,
+    /// The MAC address of `a`; `02:00:00:00:00:NN` with the ifindex if not given.
     pub mac: Option<Spanned<String>>,
+    /// The MAC address of `b`.
+    pub mac_b: Option<Spanned<String>>,
+    /// The ifindex of `a`; of the first link 11, of the second 21, and so on if not given.
+    pub ifindex: Option<Spanned<u32>>,
+    /// The ifindex of `b`; 12, 22, and so on if not given.
+    pub ifindex_b: Option<Spanned<u32>>,
+    /// Which of its devices are down.
+    #[serde(default)]
+    pub down: Vec<Spanned<String>>,
 }
 
 /// Kinds of links.
@@ -71,8 +85,10 @@ pub struct TopologyRoute {
     pub to: Spanned<String>,
     /// The gateway.
     pub via: Option<Spanned<String>>,
-    /// The device.
+    /// The device, as `node:device` or `node/namespace:device`.
     pub dev: Option<Spanned<String>>,
+    /// `unicast`, `blackhole`, `unreachable` or `prohibit`.
+    pub kind: Option<Spanned<String>>,
     /// The table; main if not said.
     pub table: Option<u32>,
 }
@@ -123,7 +139,8 @@ pub struct Socket {
 #[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Attach {
-    /// `device/hook`, such as `n1:lxc1/tc-ingress`.
+    /// `device/hook`, such as `n1:lxc1/tc-ingress`; hooks are `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`,
+    /// `tc-ingress`, `tc-egress`. Of several programs at one hook the first runs first.
     pub at: Spanned<String>,
     /// `object:program`.
     pub prog: Spanned<String>,
@@ -139,15 +156,18 @@ pub struct Step {
     pub send: Option<Send>,
     /// Virtual time passes, such as `6h`.
     pub advance: Option<Spanned<String>>,
-    /// Frames that must be seen.
+    /// Frames that must be seen: at each tap named, these and no others, in this order.
     #[serde(default)]
     pub expect: Vec<FrameExpect>,
+    /// Taps at which nothing may be seen.
+    #[serde(default)]
+    pub silent: Vec<Spanned<String>>,
     /// Drops that must happen.
     #[serde(default)]
     pub expect_drop: Vec<DropExpect>,
 }
 
-/// `send` of a step.
+/// `send` of a step: the frame leaves the device, whose peer receives it.
 #[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Send {
@@ -157,11 +177,11 @@ pub struct Send {
     pub pkt: Spanned<String>,
 }
 
-/// A frame at a device.
+/// A frame at a tap.
 #[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct FrameExpect {
-    /// The device.
+    /// The tap: `device/in` or `device/out`; a device alone is where it is received.
     pub at: Spanned<String>,
     /// The step whose frame it is an edit of.
     pub like: Spanned<String>,
@@ -174,10 +194,10 @@ pub struct FrameExpect {
 #[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct DropExpect {
-    /// Where.
+    /// The device.
     pub at: Spanned<String>,
-    /// The drop code.
-    pub code: Spanned<i64>,
+    /// `enum skb_drop_reason` without its prefix, such as `TC_INGRESS`.
+    pub reason: Spanned<String>,
 }
 
 /// Which parts of the topology form a file uses, by name.
@@ -238,6 +258,15 @@ pub(super) fn validate(file: &File, mistakes: &mut Vec<Mistake>) {
     for address in &file.address {
         known(&address.dev, &address.dev, mistakes);
     }
+    for neighbour in &file.neighbour {
+        known(&neighbour.dev, &neighbour.dev, mistakes);
+    }
+    for dev in file.route.iter().filter_map(|route| route.dev.as_ref()) {
+        known(dev, dev, mistakes);
+    }
+    for dev in file.link.iter().flat_map(|link| &link.down) {
+        known(dev, dev, mistakes);
+    }
     for attach in &file.attach {
         known(&attach.at, attach.at.rsplit_once('/').map_or(attach.at.as_str(), |(dev, _)| dev), mistakes);
         let object = attach.prog.split(':').next().unwrap_or_default();
@@ -257,14 +286,28 @@ pub(super) fn validate(file: &File, mistakes: &mut Vec<Mistake>) {
         if let Some(send) = &step.send {
             known(&send.at, &send.at, mistakes);
         }
+        for tap in &step.silent {
+            known(tap, tap_device(tap).0, mistakes);
+        }
+        for drop in &step.expect_drop {
+            known(&drop.at, &drop.at, mistakes);
+        }
         for expect in &step.expect {
-            known(&expect.at, &expect.at, mistakes);
+            known(&expect.at, tap_device(&expect.at).0, mistakes);
             let names = file.step.iter().filter_map(|s| s.name.as_ref()).map(|name| name.as_str());
             if !names.clone().any(|name| name == expect.like.as_str()) {
                 mistakes.push(Mistake::unknown("step", &expect.like, &expect.like.span, names));
             }
         }
     }
+}
+
+/// The device of a tap, and whether frames are received there.
+pub fn tap_device(tap: &str) -> (&str, bool) {
+    if let Some(device) = tap.strip_suffix("/out") {
+        return (device, false);
+    }
+    (tap.strip_suffix("/in").unwrap_or(tap), true)
 }
 
 fn check_place(place: &str, nodes: &[&str], end: &Spanned<String>, mistakes: &mut Vec<Mistake>) {

@@ -264,6 +264,7 @@ pub fn plan(
         network: Network::default(),
         runs,
         watch: (!whole).then(|| [RESULTS, PARTS, PACKETS].map(watched).to_vec()),
+        topology: None,
     };
     Ok(Plan { case, tests, notes: programs.notes })
 }

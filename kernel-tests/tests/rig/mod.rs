@@ -96,6 +96,7 @@ pub fn case(elf: &[u8], programs: &[&str], runs: Vec<Run>) -> Case {
         network: Network::default(),
         runs,
         watch: None,
+        topology: None,
     }
 }
 

@@ -45,6 +45,7 @@ impl Pair {
             network: bpftwin_conformance::case::Network::default(),
             runs: Vec::new(),
             watch: None,
+            topology: None,
         };
         let Report::Seen(seen) = kernel.run(&empty).map_err(|trouble| unavailable(&trouble))? else {
             return Err(Stop::unavailable("the kernel declines an empty case"));

@@ -1,0 +1,52 @@
+//! What taps saw: frame by frame at each tap. Across taps there is no order to compare.
+
+use super::{Comparing, data_differences};
+use crate::case::Link;
+use crate::observation::{Direction, Frame, Tap, Walk};
+
+impl Comparing<'_> {
+    /// Every tap of the topology counts, also one at which nothing was seen.
+    pub(super) fn walks(&mut self, index: usize, left: &Walk, right: &Walk) {
+        for tap in self.taps() {
+            let at = |walk: &'_ Walk| -> Vec<Frame> {
+                walk.frames.iter().filter(|frame| frame.tap == tap).cloned().collect()
+            };
+            let (left, right) = (at(left), at(right));
+            let place = tap.to_string();
+            if self.counts("frames") && left.len() != right.len() {
+                let (l, r) = (left.len().to_string(), right.len().to_string());
+                self.differ(Some(index), "frames", &place, l, r, None);
+            }
+            for (number, (l, r)) in left.iter().zip(&right).enumerate() {
+                let mut tally = std::mem::take(&mut self.result.tally);
+                let found = data_differences(&l.data, &r.data, self.ignores, &mut tally);
+                self.result.tally = tally;
+                for (field, lt, rt) in found {
+                    let place = format!("{place} frame {}", number + 1);
+                    self.differ(Some(index), &field, &place, lt, rt, Some((&l.data, &r.data)));
+                }
+            }
+        }
+        match (&left.drops, &right.drops) {
+            (Some(l), Some(r)) => {
+                if self.counts("drops") && l != r {
+                    self.differ(Some(index), "drops", "", format!("{l:?}"), format!("{r:?}"), None);
+                }
+            }
+            (None, None) => {}
+            _ => self.result.tally.leave_out("drops: a plane cannot tell", 1),
+        }
+    }
+
+    fn taps(&self) -> Vec<Tap> {
+        let ends = self.case.topology.iter().flat_map(|topology| &topology.links).flat_map(Link::ends);
+        let both = ends.flat_map(|end| {
+            [Direction::In, Direction::Out].map(|direction| Tap {
+                namespace: end.namespace.clone(),
+                device: end.device.name.clone(),
+                direction,
+            })
+        });
+        both.collect()
+    }
+}
