@@ -55,6 +55,13 @@ pub const OBJECTS: &[Object] = &[
         ],
     },
     Object {
+        name: "steer",
+        about: "one decision for every frame, told by constants: verdicts, redirects, metadata",
+        bytes: include_bytes!("../prebuilt/steer.o"),
+        entries: &["steer", "steer_xdp"],
+        features: &["redirect", "verdicts", "vlan"],
+    },
+    Object {
         name: "veth",
         about: "pod datapath at the host side of a veth: policy, connection tracking, services",
         bytes: include_bytes!("../prebuilt/veth.o"),
