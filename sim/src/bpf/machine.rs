@@ -30,7 +30,8 @@ pub trait Host {
         false
     }
 
-    /// Whether it tells [`Machine::remembered`] when a field of the context may read otherwise than before.
+    /// Whether it tells [`Machine::remembered`] when a field of the context may read otherwise than before, and takes from
+    /// there what was stored before it looks at it.
     fn remembers(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Context fields that have been read, so that engines need not ask the host again.
+//! Context fields that have been read or stored, so that engines need not ask the host each time.
 
 use std::mem::offset_of;
 
@@ -6,11 +6,17 @@ use std::mem::offset_of;
 /// 256 bytes, and every other width, is asked for each time.
 ///
 /// A host that [remembers](super::Host::remembers) says when to [`forget`](Self::forget); for every other this stays empty.
+/// It may also [let](Self::let_store) engines keep what is stored to some words until it
+/// [takes](Self::take_stored) it, which it does before it looks at them.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Remembered {
-    /// A bit for each word.
+    /// A bit for each word, as in the two below.
     known: u64,
+    /// What is stored to them may be kept.
+    kept: u64,
+    /// Something was stored that the host has not taken.
+    stored: u64,
     words: [u32; Self::WORDS],
 }
 
@@ -18,6 +24,10 @@ impl Remembered {
     const WORDS: usize = u64::BITS as usize;
     /// For machine code.
     pub(super) const KNOWN: usize = offset_of!(Self, known);
+    /// For machine code.
+    pub(super) const KEPT: usize = offset_of!(Self, kept);
+    /// For machine code.
+    pub(super) const STORED: usize = offset_of!(Self, stored);
     /// For machine code.
     pub(super) const VALUES: usize = offset_of!(Self, words);
 
@@ -37,6 +47,40 @@ impl Remembered {
         }
     }
 
+    /// Whether the store of `size` bytes at `offset` is done with this.
+    #[inline]
+    pub(super) fn store(&mut self, offset: u32, size: u32, value: u64) -> bool {
+        match Self::word(offset, size) {
+            Some(word) if self.kept >> word & 1 != 0 => {
+                self.words[word as usize] = value as u32;
+                self.known |= 1 << word;
+                self.stored |= 1 << word;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets everything. From now on, what is stored to the words of which `kept` has the bit may be kept: those that
+    /// read as what was stored to them, and whose store changes nothing else.
+    pub fn let_store(&mut self, kept: u64) {
+        self.forget();
+        self.kept = kept;
+    }
+
+    /// Whether there is something to [take](Self::take_stored).
+    #[inline]
+    pub fn has_stored(&self) -> bool {
+        self.stored != 0
+    }
+
+    /// The stores that were kept: byte offsets and values of 4 bytes. They are the host's now.
+    pub fn take_stored(&mut self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let stored = std::mem::take(&mut self.stored);
+        let words = (0..u64::BITS).filter(move |word| stored >> word & 1 != 0);
+        words.map(|word| (word * 4, self.words[word as usize]))
+    }
+
     fn word(offset: u32, size: u32) -> Option<u32> {
         (size == 4 && offset.is_multiple_of(4) && offset / 4 < u64::BITS).then_some(offset / 4)
     }
@@ -54,13 +98,14 @@ impl Remembered {
     /// Nothing is known any more.
     #[inline]
     pub fn forget(&mut self) {
+        debug_assert_eq!(self.stored, 0, "what was stored is the host's to take");
         self.known = 0;
     }
 }
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self { known: 0, words: [0; Self::WORDS] }
+        Self { known: 0, kept: 0, stored: 0, words: [0; Self::WORDS] }
     }
 }
 
@@ -90,5 +135,23 @@ mod tests {
         }
         remembered.forget();
         assert_eq!(known(&remembered), []);
+    }
+
+    #[test]
+    fn only_whole_words_that_may_be_kept_are_and_they_are_taken_once() {
+        let mut remembered = Remembered::default();
+        assert!(!remembered.store(8, 4, 7), "nobody lets it");
+        remembered.let_store(1 << 2 | 1 << 12);
+        for (offset, size) in [(4, 4), (8, 2), (8, 8), (10, 4), (256, 4)] {
+            assert!(!remembered.store(offset, size, 7), "{size} at {offset}");
+        }
+        assert!(!remembered.has_stored());
+        assert!(
+            remembered.store(48, 4, 1 << 32 | 5) && remembered.store(8, 4, 6) && remembered.store(8, 4, 7)
+        );
+        assert_eq!((remembered.get(8, 4), remembered.get(48, 4)), (Some(7), Some(5)));
+        assert_eq!(remembered.take_stored().collect::<Vec<_>>(), [(8, 7), (48, 5)]);
+        assert!(!remembered.has_stored());
+        assert_eq!(remembered.get(8, 4), Some(7));
     }
 }

@@ -167,13 +167,29 @@ impl<'k> Run<'k> {
 
     /// Shows the packet to the program, at an address it has not seen.
     pub fn expose(&mut self, machine: &mut Machine) {
-        machine.remembered.forget();
+        machine.remembered.let_store(match self.packet {
+            Packet::Skb(_) => ctx::skb::own_words(self.prog_type),
+            _ => 0,
+        });
         let access = packet_access(self.prog_type);
         if let Some(linear) = self.packet.linear() {
             linear.expose(&mut machine.mem, access);
         }
         if let Packet::Xdp(xdp) = &mut self.packet {
             xdp.close_windows(&mut machine.mem);
+        }
+    }
+
+    /// Takes over what the program has stored to its context, to be done before anything looks at that.
+    #[inline]
+    pub fn take_stored(&mut self, machine: &mut Machine) {
+        if machine.remembered.has_stored()
+            && let Packet::Skb(skb) = &mut self.packet
+        {
+            for (offset, value) in machine.remembered.take_stored() {
+                ctx::skb::store(skb, self.prog_type, offset, 4, value.into())
+                    .expect("the program may write its own words");
+            }
         }
     }
 
@@ -202,7 +218,8 @@ impl<'k> Run<'k> {
 
     /// Takes the packet away from the program.
     pub fn hide(&mut self, machine: &mut Machine) {
-        machine.remembered.forget();
+        self.take_stored(machine);
+        machine.remembered.let_store(0);
         if let Some(linear) = self.packet.linear() {
             linear.hide(&mut machine.mem);
         }
@@ -213,7 +230,8 @@ impl<'k> Run<'k> {
     }
 }
 
-/// Whether no field of any context reads otherwise after this helper: some of those that programs call most.
+/// Whether this helper looks at no field of any context that programs write, and none reads otherwise after it: some of
+/// those that programs call most.
 const fn leaves_context(helper: u32) -> bool {
     matches!(
         helper,
@@ -234,6 +252,9 @@ const fn leaves_context(helper: u32) -> bool {
             | uapi_id::ringbuf_submit
             | uapi_id::ringbuf_discard
             | uapi_id::perf_event_output
+            | uapi_id::redirect
+            | uapi_id::redirect_peer
+            | uapi_id::redirect_neigh
     )
 }
 
@@ -244,9 +265,13 @@ impl Host for Run<'_> {
         if self.lock.is_some() && id != uapi_id::spin_unlock {
             return Err(FaultKind::Instruction(format!("bpf_{} while holding a lock", row.name())));
         }
+        let leaves_context = leaves_context(id);
+        if !leaves_context {
+            self.take_stored(machine);
+        }
         let mut call = Call { run: self, machine, name: row.name(), params: row.args, args };
         let result = Self::perform(&mut call, row.call, row.moves_packet);
-        if !leaves_context(id) {
+        if !leaves_context {
             machine.remembered.forget();
         }
         result
@@ -266,6 +291,7 @@ impl Host for Run<'_> {
         if self.lock.is_some() && !row.name.starts_with("bpf_iter_num_") {
             return Err(FaultKind::Instruction(format!("{} while holding a lock", row.name)));
         }
+        self.take_stored(machine);
         self.give_back(row, args[0])?;
         let mut call = Call { run: self, machine, name: row.short_name(), params: row.args, args };
         let result = Self::perform(&mut call, row.call, false);
@@ -288,6 +314,7 @@ impl Host for Run<'_> {
     }
 
     fn ctx_load(&mut self, machine: &mut Machine, offset: u32, size: u32) -> Result<u64, FaultKind> {
+        self.take_stored(machine);
         let loaded = match &self.packet {
             Packet::Skb(skb) => ctx::skb::load(skb, self.prog_type, offset, size),
             Packet::Xdp(xdp) => ctx::xdp::load(xdp, self.attach_type, offset, size),
@@ -309,6 +336,7 @@ impl Host for Run<'_> {
         size: u32,
         imm: i32,
     ) -> Result<(), FaultKind> {
+        self.take_stored(machine);
         match &mut self.packet {
             Packet::Skb(skb) => {
                 machine.remembered.forget_field(offset, size);
@@ -338,6 +366,7 @@ impl Host for Run<'_> {
         size: u32,
         value: u64,
     ) -> Result<(), FaultKind> {
+        self.take_stored(machine);
         let stored = match &mut self.packet {
             // A store changes its own field of an skb and no other.
             Packet::Skb(skb) => {

@@ -228,9 +228,15 @@ helpers! {
 }
 
 /// The name a C program calls helper `id` by, without the prefix `bpf_`; `None` if the UAPI has no such helper.
-pub fn name(id: u32) -> Option<&'static str> {
-    let index = (id as usize).checked_sub(1)?;
-    ALL.get(index).map(|&(_, name)| name.trim_end_matches('_'))
+pub const fn name(id: u32) -> Option<&'static str> {
+    if id == 0 || id as usize > ALL.len() {
+        return None;
+    }
+    let (_, name) = ALL[id as usize - 1];
+    match name.as_bytes() {
+        [.., b'_'] => Some(name.split_at(name.len() - 1).0),
+        _ => Some(name),
+    }
 }
 
 #[cfg(test)]

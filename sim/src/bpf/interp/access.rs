@@ -61,6 +61,7 @@ fn store(
     value: u64,
 ) -> Result<(), FaultKind> {
     match context_offset(addr) {
+        Some(offset) if machine.remembered.store(offset, width, value) => Ok(()),
         Some(offset) => host.ctx_store(machine, offset, width, value),
         None => Ok(machine.mem.store(addr, u64::from(width), value)?),
     }
@@ -74,6 +75,7 @@ fn store_imm(
     imm: i32,
 ) -> Result<(), FaultKind> {
     match context_offset(addr) {
+        Some(offset) if machine.remembered.store(offset, width, i64::from(imm) as u64) => Ok(()),
         Some(offset) => host.ctx_store_imm(machine, offset, width, imm),
         None => Ok(machine.mem.store(addr, u64::from(width), i64::from(imm) as u64)?),
     }

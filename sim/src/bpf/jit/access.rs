@@ -22,7 +22,8 @@ impl Emitter<'_> {
     /// Translates a load or a store; `false` if it is neither.
     pub(super) fn access(&mut self, insn: Insn) -> bool {
         let Some((width, what, in_frame)) = kind(insn.op) else { return false };
-        let pointer = self.get(if matches!(what, What::Load { .. }) { insn.src } else { insn.dst });
+        let register = if matches!(what, What::Load { .. }) { insn.src } else { insn.dst };
+        let pointer = self.get(register);
         let offset = self.constant(i64::from(insn.off));
         let addr = self.b.ins().iadd(pointer, offset);
         if in_frame {
@@ -32,8 +33,9 @@ impl Emitter<'_> {
         let (near, direct) = (self.b.create_block(), self.b.create_block());
         let (elsewhere, done) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(elsewhere);
-        if insn.op == Op::Load4 && self.known().context.has(insn.src) {
-            self.remembered(insn, addr, elsewhere, done);
+        let whole = matches!(insn.op, Op::Load4 | Op::Store4 | Op::StoreImm4);
+        if whole && self.known().context.has(register) {
+            self.remembered(insn, what, addr, elsewhere, done);
         }
         let last = self.constant(ARENA_SIZE as i64 - 1);
         let inside = self.b.ins().icmp(IntCC::UnsignedLessThanOrEqual, addr, last);
@@ -56,9 +58,10 @@ impl Emitter<'_> {
         true
     }
 
-    /// A read of the context that has been made before. Goes on if the address is elsewhere.
-    fn remembered(&mut self, insn: Insn, addr: Value, elsewhere: Block, done: Block) {
-        let (context, outside, known) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+    /// A read or a store of a whole word of the context, done with [`Remembered`] where that may be; where it may not,
+    /// `elsewhere`. Goes on if the address is not a word of the context.
+    fn remembered(&mut self, insn: Insn, what: What, addr: Value, elsewhere: Block, done: Block) {
+        let (context, outside, here) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let (base, two, words) = (self.constant(CTX_BASE as i64), self.constant(2), self.constant(64));
         let offset = self.b.ins().isub(addr, base);
         // What is not at a whole word becomes very large.
@@ -67,17 +70,40 @@ impl Emitter<'_> {
         self.b.ins().brif(inside, context, &[], outside, &[]);
         self.b.switch_to_block(context);
         let remembered = self.b.ins().load(I64, PLAIN, self.cx, at::REMEMBERED);
-        let bits = self.b.ins().load(I64, PLAIN, remembered, Remembered::KNOWN as i32);
+        let bits = if matches!(what, What::Load { .. }) { Remembered::KNOWN } else { Remembered::KEPT };
+        let bits = self.b.ins().load(I64, PLAIN, remembered, bits as i32);
         let bits = self.b.ins().ushr(bits, word);
         let one = self.constant(1);
         let bit = self.b.ins().band(bits, one);
-        self.b.ins().brif(bit, known, &[], elsewhere, &[]);
-        self.b.switch_to_block(known);
+        self.b.ins().brif(bit, here, &[], elsewhere, &[]);
+        self.b.switch_to_block(here);
         let at = self.b.ins().iadd(remembered, offset);
-        let value = self.b.ins().uload32(PLAIN, at, Remembered::VALUES as i32);
-        self.set(insn.dst, value);
+        match self.stored(insn, what) {
+            None => {
+                let value = self.b.ins().uload32(PLAIN, at, Remembered::VALUES as i32);
+                self.set(insn.dst, value);
+            }
+            Some(value) => {
+                self.b.ins().istore32(PLAIN, value, at, Remembered::VALUES as i32);
+                let bit = self.b.ins().ishl(one, word);
+                for bits in [Remembered::KNOWN, Remembered::STORED] {
+                    let old = self.b.ins().load(I64, PLAIN, remembered, bits as i32);
+                    let new = self.b.ins().bor(old, bit);
+                    self.b.ins().store(PLAIN, new, remembered, bits as i32);
+                }
+            }
+        }
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(outside);
+    }
+
+    /// What the instruction stores, if it does.
+    fn stored(&mut self, insn: Insn, what: What) -> Option<Value> {
+        match what {
+            What::Load { .. } => None,
+            What::Store => Some(self.get(insn.src)),
+            What::StoreImm => Some(self.constant(insn.imm as i64)),
+        }
     }
 
     /// Whether the shadow allows it: [`READ`] and [`WRITE`] say how.
@@ -97,21 +123,19 @@ impl Emitter<'_> {
     /// The access itself, at an address that has been looked at.
     fn transfer(&mut self, insn: Insn, width: Type, what: What, addr: Value) {
         let at = self.b.ins().iadd(self.bytes, addr);
-        let value = match what {
-            What::Load { signed } => {
-                let value = self.b.ins().load(width, PLAIN, at, 0);
-                let value = match (width, signed) {
-                    (I64, _) => value,
-                    (_, true) => self.b.ins().sextend(I64, value),
-                    (_, false) => self.b.ins().uextend(I64, value),
-                };
-                return self.set(insn.dst, value);
-            }
-            What::Store => self.get(insn.src),
-            What::StoreImm => self.constant(insn.imm as i64),
-        };
-        let value = if width == I64 { value } else { self.b.ins().ireduce(width, value) };
-        self.b.ins().store(PLAIN, value, at, 0);
+        if let What::Load { signed } = what {
+            let value = self.b.ins().load(width, PLAIN, at, 0);
+            let value = match (width, signed) {
+                (I64, _) => value,
+                (_, true) => self.b.ins().sextend(I64, value),
+                (_, false) => self.b.ins().uextend(I64, value),
+            };
+            self.set(insn.dst, value);
+        }
+        if let Some(value) = self.stored(insn, what) {
+            let value = if width == I64 { value } else { self.b.ins().ireduce(width, value) };
+            self.b.ins().store(PLAIN, value, at, 0);
+        }
     }
 }
 

@@ -25,12 +25,16 @@ const FAULT: Status = 1;
 const DONE: Status = 2;
 /// At the exit `Cx::pc`, after `Cx::insns` instructions.
 pub(super) const EXIT: Status = 3;
+/// `Cx::program` is to take this one's place.
+const REPLACED: Status = 4;
 
 /// What the function that looks up answers when the helper has to be called: no address.
 pub(super) const ELSEWHERE: u64 = u64::MAX;
 
 /// What machine code calls, with the index of the instruction and the number executed up to and including it.
 type Callee = unsafe extern "C" fn(*mut Cx<'_>, usize, u64) -> Status;
+/// What machine code calls with `r1` to `r5` for a helper, index and number being in `Cx::pc` and `Cx::insns`.
+type CallHelper = unsafe extern "C" fn(*mut Cx<'_>, u64, u64, u64, u64, u64) -> Status;
 /// What machine code calls with `r1`, `r2` and that number, to look up an element of a map.
 type LookUp = unsafe extern "C" fn(*mut Cx<'_>, Addr, Addr, u64) -> u64;
 
@@ -47,7 +51,7 @@ pub(super) struct Cx<'a> {
     remembered: *const Remembered,
     view: View,
     step: Callee,
-    helper: Callee,
+    helper: CallHelper,
     local: Callee,
     look_up: LookUp,
     /// [`emit::aside`](super::emit::aside), ready to be called.
@@ -104,7 +108,12 @@ pub(in crate::bpf) fn enter(
     };
     let mut cx = Cx::new(machine, host, program);
     cx.regs = regs;
-    cx.execute(prog, pc)?;
+    if cx.is_interpreted(prog) {
+        cx.interpret(prog, pc)?;
+    } else {
+        cx.machine.run.program = Some(prog);
+        cx.enter(pc)?;
+    }
     cx.machine.run.insns = cx.insns;
     Ok(cx.regs[0])
 }
@@ -159,21 +168,8 @@ impl<'a> Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// Runs one function in the frame that `r10` shows, and whatever takes its place.
-    fn execute(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
-        if self.machine.engine == Engine::Auto && !engine::is_compiled(self.machine, prog) {
-            return self.interpret(prog, function);
-        }
-        self.machine.run.program = Some(prog);
-        let program = Rc::clone(&self.machine.programs[prog.0 as usize]);
-        let outer = std::mem::replace(&mut self.program, program);
-        let done = self.enter(function);
-        self.program = outer;
-        done
-    }
-
     /// Runs the whole program once.
-    fn once(&mut self, prog: ProgId, program: &Program, code: &Code) -> Result<Ran, Box<Fault>> {
+    fn once(&mut self, prog: ProgId, program: &Rc<Program>, code: &Code) -> Result<Ran, Box<Fault>> {
         self.machine.run.again();
         self.machine.run.program = Some(prog);
         self.insns = 0;
@@ -183,16 +179,23 @@ impl Cx<'_> {
             Ok(fp) => self.regs[10] = fp,
             Err(kind) => return Err(locate(program, 0, self.regs, kind)),
         }
+        if !Rc::ptr_eq(&self.program, program) {
+            self.program = Rc::clone(program);
+        }
         self.enter_code(program, code, 0)?;
         Ok(Ran { r0: self.regs[0], insns: self.insns })
     }
 
-    /// Runs a function of this program.
-    fn enter(&mut self, function: usize) -> Result<(), Box<Fault>> {
+    fn is_interpreted(&self, prog: ProgId) -> bool {
+        self.machine.engine == Engine::Auto && !engine::is_compiled(self.machine, prog)
+    }
+
+    /// Runs the function at `pc` of this program in the frame that `r10` shows, and whatever takes its place.
+    fn enter(&mut self, pc: usize) -> Result<(), Box<Fault>> {
         let program = Rc::clone(&self.program);
         match program.machine_code() {
-            Ok(code) => self.enter_code(&program, code, code.function(function)),
-            Err(why) => Err(locate(&program, function, self.regs, why.declined())),
+            Ok(code) => self.enter_code(&program, code, code.function(pc)),
+            Err(why) => Err(locate(&program, pc, self.regs, why.declined())),
         }
     }
 
@@ -200,6 +203,7 @@ impl Cx<'_> {
     fn enter_code(&mut self, program: &Program, code: &Code, number: usize) -> Result<(), Box<Fault>> {
         let kind = match code.enter(number, self) {
             DONE => return Ok(()),
+            REPLACED => return self.enter(0),
             FAULT => self.fault.take().expect("it was put there"),
             _ => match self.leave(code.only_reads(number)) {
                 Ok(()) => return Ok(()),
@@ -209,7 +213,7 @@ impl Cx<'_> {
         Err(locate(program, self.pc, self.regs, kind))
     }
 
-    /// [`execute`](Self::execute) for what has not been compiled.
+    /// [`enter`](Self::enter) for what has not been compiled.
     fn interpret(&mut self, prog: ProgId, function: usize) -> Result<(), Box<Fault>> {
         self.machine.run.insns = self.insns;
         let outermost = self.depth == 0;
@@ -299,18 +303,22 @@ impl Cx<'_> {
             Err(kind) => return self.fail(kind),
         };
         tail::replace_frame(self.machine, &mut self.regs);
-        match self.execute(target, 0) {
-            Ok(()) => DONE,
-            Err(fault) => self.fail(FaultKind::Located(fault)),
+        if self.is_interpreted(target) {
+            return match self.interpret(target, 0) {
+                Ok(()) => DONE,
+                Err(fault) => self.fail(FaultKind::Located(fault)),
+            };
         }
+        self.machine.run.program = Some(target);
+        self.program = Rc::clone(&self.machine.programs[target.0 as usize]);
+        REPLACED
     }
 
-    fn helper(&mut self, pc: usize, executed: u64) -> Result<Status, FaultKind> {
-        self.begin(pc, executed)?;
-        let insn = self.program.code()[pc];
-        let [_, r1, r2, r3, r4, r5, ..] = self.regs;
-        self.machine.run.insns = executed;
-        let args = [r1, r2, r3, r4, r5];
+    #[inline]
+    fn helper(&mut self, args: [u64; 5]) -> Result<Status, FaultKind> {
+        self.begin(self.pc, self.insns)?;
+        let insn = self.program.code()[self.pc];
+        self.machine.run.insns = self.insns;
         self.regs[0] = if insn.op == Op::CallKfunc {
             self.host.kfunc(self.machine, insn.imm as u32, args)?
         } else {
@@ -325,15 +333,16 @@ impl Cx<'_> {
         self.begin(pc, executed)?;
         let function = (pc + 1).wrapping_add_signed(self.program.code()[pc].off as isize);
         let fp = push_frame(self.machine)?;
-        let regs = self.regs;
         let run = &self.machine.run;
         let (prog, tail_calls, program_frame) = (run.program, run.tail_calls, run.program_frame);
         self.regs[10] = fp;
         self.depth += 1;
-        self.enter(function).map_err(FaultKind::Located)?;
+        let program = Rc::clone(&self.program);
+        let code = program.machine_code().expect("it is what runs");
+        self.enter_code(&program, code, code.function(function)).map_err(FaultKind::Located)?;
+        self.program = program;
         self.depth -= 1;
         self.regs[1..6].fill(0);
-        self.regs[6..].copy_from_slice(&regs[6..]);
         let shared = self.machine.release.tail_call_count_is_shared();
         let run = &mut self.machine.run;
         run.program = prog;
@@ -353,10 +362,10 @@ unsafe extern "C" fn step(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
 }
 
 /// Calls a helper or a kernel function.
-unsafe extern "C" fn helper(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
+unsafe extern "C" fn helper(cx: *mut Cx<'_>, r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> Status {
     // SAFETY: as for `step`.
     let cx = unsafe { &mut *cx };
-    let done = cx.helper(pc, executed);
+    let done = cx.helper([r1, r2, r3, r4, r5]);
     cx.status(done)
 }
 
@@ -370,7 +379,7 @@ unsafe extern "C" fn look_up(cx: *mut Cx<'_>, map: Addr, key: Addr, executed: u6
     cx.machine.look_up(map, key).unwrap_or(ELSEWHERE)
 }
 
-/// Calls a function of the program.
+/// Calls a function of the program, which leaves nothing of `r6` to `r10`.
 unsafe extern "C" fn local(cx: *mut Cx<'_>, pc: usize, executed: u64) -> Status {
     // SAFETY: as for `step`.
     let cx = unsafe { &mut *cx };

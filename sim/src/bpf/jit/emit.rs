@@ -68,6 +68,7 @@ fn function(
     let mut b = FunctionBuilder::new(&mut context.func, builders);
     let signatures = Signatures {
         callee: b.import_signature(native(isa, 3)),
+        helper: b.import_signature(native(isa, 6)),
         look_up: b.import_signature(native(isa, 4)),
         aside: b.import_signature(aside_signature()),
     };
@@ -129,6 +130,8 @@ pub(super) fn aside() -> Result<Compiled, Unavailable> {
 struct Signatures {
     /// The functions in `Cx`.
     callee: SigRef,
+    /// The one that calls helpers.
+    helper: SigRef,
     /// The one that looks up.
     look_up: SigRef,
     /// [`aside`].
@@ -261,18 +264,23 @@ impl<'a> Emitter<'a> {
             }
             Op::Exit => {
                 self.flush();
-                let executed = self.executed(1);
-                self.b.ins().store(PLAIN, executed, self.cx, at::INSNS);
-                let pc = self.constant(self.pc as i64);
-                self.b.ins().store(PLAIN, pc, self.cx, at::PC);
+                self.stand_here();
                 let status = self.constant(EXIT as i64);
                 self.b.ins().return_(&[status]);
                 return false;
             }
             Op::MayGoto => self.may_goto(insn),
             Op::CallHelper if looks_up(insn) => self.look_up(),
-            Op::CallHelper | Op::CallKfunc => self.call_away(at::HELPER),
-            Op::CallLocal => self.call_away(at::LOCAL),
+            Op::CallHelper | Op::CallKfunc => {
+                let args = std::array::from_fn(|i| self.get(Reg::ALL[i + 1]));
+                self.call_helper(args);
+                self.after_call();
+            }
+            Op::CallLocal => {
+                self.call(at::LOCAL);
+                self.returned();
+                self.after_call();
+            }
             Op::TailCall => self.step(),
             Op::LdAbs | Op::LdInd => {
                 self.step();
@@ -319,10 +327,10 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Instructions executed, those before this one and `more`.
-    fn executed(&mut self, more: usize) -> Value {
+    /// Instructions executed, up to and including this one.
+    fn executed(&mut self) -> Value {
         let origin = self.b.use_var(self.origin);
-        let pc = self.constant((self.pc + more) as i64);
+        let pc = self.constant((self.pc + 1) as i64);
         let fuel = self.b.ins().load(I64, PLAIN, self.cx, at::FUEL);
         let spent = self.b.ins().iadd(origin, pc);
         self.b.ins().iadd(spent, fuel)
@@ -349,9 +357,14 @@ impl<'a> Emitter<'a> {
     fn call(&mut self, offset: i32) {
         self.flush();
         let callee = self.b.ins().load(I64, PLAIN, self.cx, offset);
-        let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
+        let (pc, executed) = (self.constant(self.pc as i64), self.executed());
         let call = self.b.ins().call_indirect(self.signatures.callee, callee, &[self.cx, pc, executed]);
         let status = self.b.inst_results(call)[0];
+        self.go_on_unless(status);
+    }
+
+    /// Leaves with this status, unless it is [`GO_ON`].
+    fn go_on_unless(&mut self, status: Value) {
         let go_on = self.b.create_block();
         self.b.ins().brif(status, self.leave, &[status.into()], go_on, &[]);
         self.b.switch_to_block(go_on);
@@ -365,25 +378,40 @@ impl<'a> Emitter<'a> {
     /// Lets this instruction be executed elsewhere, which is rarely wanted.
     pub fn step_aside(&mut self) {
         let status = self.call_aside();
-        let go_on = self.b.create_block();
-        self.b.ins().brif(status, self.leave, &[status.into()], go_on, &[]);
-        self.b.switch_to_block(go_on);
+        self.go_on_unless(status);
     }
 
     fn call_aside(&mut self) -> Value {
         self.flush();
         let callee = self.b.ins().load(I64, PLAIN, self.cx, at::ASIDE);
-        let (pc, executed) = (self.constant(self.pc as i64), self.executed(1));
+        let (pc, executed) = (self.constant(self.pc as i64), self.executed());
         self.b.ins().call_indirect(self.signatures.aside, callee, &[self.cx, pc, executed]);
         self.b.ins().load(I64, PLAIN, self.cx, at::STATUS)
     }
 
-    /// A call, after which `r1` to `r5` hold nothing.
-    fn call_away(&mut self, offset: i32) {
-        self.call(offset);
+    /// Calls a helper, or a kernel function.
+    fn call_helper(&mut self, [r1, r2, r3, r4, r5]: [Value; 5]) {
+        self.flush();
+        self.stand_here();
+        let callee = self.b.ins().load(I64, PLAIN, self.cx, at::HELPER);
+        let params = [self.cx, r1, r2, r3, r4, r5];
+        let call = self.b.ins().call_indirect(self.signatures.helper, callee, &params);
+        let status = self.b.inst_results(call)[0];
+        self.go_on_unless(status);
+        self.returned();
+    }
+
+    /// Shows this instruction, and the number executed up to and including it.
+    fn stand_here(&mut self) {
+        let (pc, executed) = (self.constant(self.pc as i64), self.executed());
+        self.b.ins().store(PLAIN, executed, self.cx, at::INSNS);
+        self.b.ins().store(PLAIN, pc, self.cx, at::PC);
+    }
+
+    /// Takes over the result of a call and the count.
+    fn returned(&mut self) {
         self.reload_count(self.pc + 1);
         self.reload(Reg::R0);
-        self.after_call();
     }
 
     /// `r1` to `r5` hold nothing.
@@ -397,7 +425,7 @@ impl<'a> Emitter<'a> {
     /// Calls what looks up elements of maps; if that does not, the helper.
     fn look_up(&mut self) {
         let callee = self.b.ins().load(I64, PLAIN, self.cx, at::LOOK_UP);
-        let (map, key, executed) = (self.get(Reg::R1), self.get(Reg::R2), self.executed(1));
+        let (map, key, executed) = (self.get(Reg::R1), self.get(Reg::R2), self.executed());
         let call =
             self.b.ins().call_indirect(self.signatures.look_up, callee, &[self.cx, map, key, executed]);
         let found = self.b.inst_results(call)[0];
@@ -407,9 +435,8 @@ impl<'a> Emitter<'a> {
         let refused = self.b.ins().icmp(IntCC::Equal, found, not_found);
         self.b.ins().brif(refused, elsewhere, &[], here, &[]);
         self.b.switch_to_block(elsewhere);
-        self.call(at::HELPER);
-        self.reload_count(self.pc + 1);
-        self.reload(Reg::R0);
+        let none = self.constant(0);
+        self.call_helper([map, key, none, none, none]);
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(here);
         self.set(Reg::R0, found);

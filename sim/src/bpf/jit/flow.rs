@@ -13,6 +13,10 @@ impl Set {
     const NONE: Self = Self(0);
     /// What a call leaves nothing in, and its result.
     const CALLED: Self = Self(0b11_1111);
+    /// What helpers get.
+    const ARGUMENTS: Self = Self(0b11_1110);
+    /// What a function of the program has its own of, and its caller keeps.
+    const KEPT: Self = Self(0b111_1100_0000);
 
     const fn of(register: Reg) -> Self {
         Self(1 << register as u16)
@@ -134,6 +138,7 @@ fn after(insn: Insn, known: Known) -> Known {
     };
     let context = known.context.without(written);
     let stale = match shows(insn) {
+        Shows::Always if insn.op == Op::CallLocal => Set::KEPT,
         Shows::Always => Set::NONE,
         Shows::Never | Shows::Seldom => known.stale.or(written),
     };
@@ -172,6 +177,7 @@ fn reads(insn: Insn) -> Set {
     let (dst, src) = (Set::of(insn.dst), Set::of(insn.src));
     match insn.op {
         Op::CallHelper if looks_up(insn) => Set::of(Reg::R1).or(Set::of(Reg::R2)),
+        Op::CallHelper | Op::CallKfunc => Set::ARGUMENTS,
         Op::MovImm | Op::Ja | Op::MayGoto | Op::Nop => Set::NONE,
         op if between(op, Op::Mov64Reg, Op::Movsx16To32) => src,
         op if between(op, Op::Load1, Op::Loadsx4) || between(op, Op::StackLoad1, Op::StackLoad8) => src,

@@ -1,6 +1,8 @@
 //! `struct __sk_buff` over an [`SkBuff`]: `net/core/filter.c: bpf_convert_ctx_access`, `tc_cls_act_convert_ctx_access`,
 //! v6.12.
 
+use std::sync::LazyLock;
+
 use crate::bpf::Addr;
 use crate::net::skb::SkBuff;
 use crate::uapi::ProgType;
@@ -53,6 +55,23 @@ pub fn load(skb: &SkBuff, prog_type: ProgType, offset: u32, size: u32) -> Result
         SkbField::NapiId | SkbField::FlowKeys => 0,
     };
     Ok(narrow(value, inside, size))
+}
+
+/// The words of the context, a bit each, that programs of this type may read and write and that hold nothing but what was
+/// written last: `cb`, `mark` and `priority`.
+pub fn own_words(prog_type: ProgType) -> u64 {
+    static WORDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+        let own = |prog_type| {
+            FIELDS
+                .iter()
+                .filter(|field| matches!(field.key, SkbField::Cb | SkbField::Mark | SkbField::Priority))
+                .filter(|field| field.read.contains(prog_type) && field.write.contains(prog_type))
+                .flat_map(|field| (field.offset..field.offset + field.size).step_by(4))
+                .fold(0, |words, offset| words | 1 << (offset / 4))
+        };
+        ProgType::ALL.iter().copied().map(own).collect()
+    });
+    WORDS[prog_type as usize]
 }
 
 /// `bpf_compute_data_pointers` fills in these two; before it, they are NULL.

@@ -120,6 +120,7 @@ impl Call<'_, '_> {
     pub fn call_back(&mut self, function: Addr, args: [u64; 5]) -> Result<u64, FaultKind> {
         let mark = self.run.held.mark();
         let r0 = engine::call(self.machine, self.run, function, args)?;
+        self.run.take_stored(self.machine);
         match self.run.held.leaked_since(mark) {
             Some(Reference { kind, addr }) => {
                 let what = format!("a callback returned without giving back the {kind} at {addr:#x}");

@@ -106,9 +106,11 @@ fn read(call: &mut Call<'_, '_>) -> Ret {
         (Target::Local(addr) | Target::Ringbuf(addr), _) => {
             bytes.copy_from_slice(mem.guest(addr + u64::from(at), len.into())?);
         }
-        (Target::Skb, &mut ref packet) if let Some(skb) = packet.skb() => {
-            let found = i32::try_from(at).is_ok_and(|at| skb.copy_bits(mem, at, &mut bytes));
-            return call.give(to, &mut bytes, found);
+        (Target::Skb, packet) if packet.skb().is_some() => {
+            return call.give(to, len.into(), |call, bytes| {
+                let skb = call.run.packet.skb().expect("there is one");
+                i32::try_from(at).is_ok_and(|at| skb.copy_bits(&call.machine.mem, at, bytes))
+            });
         }
         (Target::Xdp, Packet::Xdp(xdp)) => {
             xdp_range(xdp, at, len)?;

@@ -141,6 +141,8 @@ pub enum Arg {
 pub struct Helper {
     /// Its number, `BPF_FUNC_*`.
     pub id: u32,
+    /// Its name without `bpf_`.
+    name: &'static str,
     /// The program types that may call it.
     pub types: ProgTypes,
     /// What its arguments are; those beyond the list are not looked at.
@@ -155,6 +157,9 @@ pub struct Helper {
 
 impl Helper {
     /// A row of a helper that leaves pointers into the packet alone.
+    ///
+    /// # Panics
+    /// If the number is not in the UAPI.
     pub const fn new(
         id: u32,
         types: ProgTypes,
@@ -162,7 +167,8 @@ impl Helper {
         call: fn(&mut Call<'_, '_>) -> Ret,
         cite: &'static str,
     ) -> Self {
-        Self { id, types, args, moves_packet: false, cite, call }
+        let name = uapi::name(id).expect("every row has a UAPI number");
+        Self { id, name, types, args, moves_packet: false, cite, call }
     }
 
     /// The row, of a helper after which pointers into the packet are stale.
@@ -172,11 +178,8 @@ impl Helper {
     }
 
     /// Its name without `bpf_`.
-    ///
-    /// # Panics
-    /// If the row's number is not in the UAPI.
-    pub fn name(&self) -> &'static str {
-        uapi::name(self.id).expect("every row has a UAPI number")
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 }
 

@@ -42,56 +42,64 @@ const BPF_HDR_START_NET: u32 = 1;
 
 fn load_bytes(call: &mut Call<'_, '_>) -> Ret {
     let [_, offset, to, len, _] = call.args;
-    let mut bytes = vec![0; len as usize];
-    let (skb, mem) = call.skb();
-    let found = i32::try_from(offset as u32).is_ok_and(|offset| skb.copy_bits(mem, offset, &mut bytes));
-    call.give(to, &mut bytes, found)
+    call.give(to, len, |call, bytes| {
+        let (skb, mem) = call.skb();
+        i32::try_from(offset as u32).is_ok_and(|offset| skb.copy_bits(mem, offset, bytes))
+    })
 }
 
 /// From the transport header on, as the context's data.
 fn reuseport_load_bytes(call: &mut Call<'_, '_>) -> Ret {
     let [_, offset, to, len, _] = call.args;
-    let mut bytes = vec![0; len as usize];
-    let Packet::Given(given) = &call.run.packet else { unreachable!("the row is for given contexts") };
-    let data = given.linear.as_ref().map_or(&[][..], |linear| linear.bytes(&call.machine.mem));
-    let offset = offset as u32 as usize;
-    let found = data.get(offset..offset + bytes.len());
-    if let Some(found) = found {
-        bytes.copy_from_slice(found);
-    }
-    let found = found.is_some();
-    call.give(to, &mut bytes, found)
+    call.give(to, len, |call, bytes| {
+        let Packet::Given(given) = &call.run.packet else { unreachable!("the row is for given contexts") };
+        let data = given.linear.as_ref().map_or(&[][..], |linear| linear.bytes(&call.machine.mem));
+        let offset = offset as u32 as usize;
+        let found = data.get(offset..offset + bytes.len());
+        if let Some(found) = found {
+            bytes.copy_from_slice(found);
+        }
+        found.is_some()
+    })
 }
 
 /// In a test run there is no skb behind a flow dissector's packet.
 fn flow_load_bytes(call: &mut Call<'_, '_>) -> Ret {
     let [_, _, to, len, _] = call.args;
-    call.give(to, &mut vec![0; len as usize], false)
+    call.give(to, len, |_, _| false)
 }
 
 fn load_bytes_relative(call: &mut Call<'_, '_>) -> Ret {
     let [_, offset, to, len, start] = call.args;
-    let mut bytes = vec![0; len as usize];
-    let (skb, mem) = call.skb();
-    let header = match start as u32 {
-        BPF_HDR_START_MAC => skb.mac_header,
-        BPF_HDR_START_NET => Some(skb.network_header),
-        _ => None,
-    };
-    let found = header.filter(|_| offset as u32 <= 0xffff).is_some_and(|header| {
-        let from = header as i32 - skb.linear.data() as i32 + offset as i32;
-        from + len as i32 <= skb.headlen() as i32 && skb.copy_bits(mem, from, &mut bytes)
-    });
-    call.give(to, &mut bytes, found)
+    call.give(to, len, |call, bytes| {
+        let (skb, mem) = call.skb();
+        let header = match start as u32 {
+            BPF_HDR_START_MAC => skb.mac_header,
+            BPF_HDR_START_NET => Some(skb.network_header),
+            _ => None,
+        };
+        header.filter(|_| offset as u32 <= 0xffff).is_some_and(|header| {
+            let from = header as i32 - skb.linear.data() as i32 + offset as i32;
+            from + len as i32 <= skb.headlen() as i32 && skb.copy_bits(mem, from, bytes)
+        })
+    })
 }
 
 impl Call<'_, '_> {
-    /// Hands out what was loaded; zeroes and `EFAULT` if it is not all there.
-    pub(super) fn give(&mut self, to: u64, bytes: &mut [u8], found: bool) -> Ret {
+    /// Hands out the `len` bytes that `load` finds; zeroes and `EFAULT` if they are not all there.
+    pub(super) fn give(&mut self, to: u64, len: u64, load: impl FnOnce(&mut Self, &mut [u8]) -> bool) -> Ret {
+        let (mut short, mut long) = ([0; 128], Vec::new());
+        let bytes = if let Some(short) = short.get_mut(..len as usize) {
+            short
+        } else {
+            long.resize(len as usize, 0);
+            &mut long
+        };
+        let found = load(self, bytes);
         if !found {
             bytes.fill(0);
         }
-        self.mem_mut(to, bytes.len() as u64)?.copy_from_slice(bytes);
+        self.mem_mut(to, len)?.copy_from_slice(bytes);
         if found { Ok(0) } else { Err(Errno::EFAULT.into()) }
     }
 }

@@ -61,7 +61,7 @@ pub struct Field<K: 'static> {
     pub since: (u8, u8),
 }
 
-/// Finds the field an access of `size` bytes at `offset` goes to.
+/// Finds the field an access of `size` bytes at `offset` goes to. `fields` ascend by offset.
 ///
 /// Errors say in words why a program of this type may not do that.
 pub fn access<K>(
@@ -71,10 +71,8 @@ pub fn access<K>(
     size: u32,
     write: bool,
 ) -> Result<&'static Field<K>, &'static str> {
-    let field = fields
-        .iter()
-        .find(|f| (f.offset..f.offset + f.size).contains(&offset))
-        .ok_or("no field lies there")?;
+    let at = fields.partition_point(|f| f.offset + f.size <= offset);
+    let field = fields.get(at).filter(|f| f.offset <= offset).ok_or("no field lies there")?;
     let types = if write { field.write } else { field.read };
     if !types.contains(prog_type) {
         return Err(if write {
@@ -116,5 +114,16 @@ mod tests {
         assert_eq!(narrow(0x1234_5678, 2, 2), 0x1234);
         assert_eq!(narrow(0x1234_5678, 1, 1), 0x56);
         assert_eq!(narrow(u64::MAX, 0, 8), u64::MAX);
+    }
+
+    #[test]
+    fn fields_ascend() {
+        fn check<K>(fields: &[Field<K>]) {
+            assert!(fields.is_sorted_by(|a, b| a.offset + a.size <= b.offset));
+        }
+        check(skb::FIELDS);
+        check(xdp::FIELDS);
+        check(nf::FIELDS);
+        check(sk_lookup::FIELDS);
     }
 }
