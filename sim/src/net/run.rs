@@ -86,6 +86,8 @@ pub struct Run<'k> {
     pub packet: Packet,
     /// The program's type.
     pub prog_type: ProgType,
+    /// What it may call.
+    helpers: helper::Rows,
     /// Its expected attach type.
     pub attach_type: Option<AttachType>,
     /// The `bpf_spin_lock` it holds.
@@ -118,6 +120,7 @@ impl<'k> Run<'k> {
             env,
             packet,
             prog_type,
+            helpers: helper::rows_for(prog_type),
             attach_type,
             lock: None,
             held: Held::default(),
@@ -260,8 +263,9 @@ const fn leaves_context(helper: u32) -> bool {
 
 impl Host for Run<'_> {
     fn helper(&mut self, machine: &mut Machine, id: u32, args: [u64; 5]) -> Result<u64, FaultKind> {
-        let row = helper::find(self.prog_type, id)
-            .ok_or_else(|| FaultKind::Instruction(format!("{} has no helper {id}", self.prog_type)))?;
+        let row = self.helpers.get(id as usize).copied().flatten();
+        let row =
+            row.ok_or_else(|| FaultKind::Instruction(format!("{} has no helper {id}", self.prog_type)))?;
         if self.lock.is_some() && id != uapi_id::spin_unlock {
             return Err(FaultKind::Instruction(format!("bpf_{} while holding a lock", row.name())));
         }

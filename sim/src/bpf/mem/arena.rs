@@ -61,10 +61,14 @@ impl Arena {
             Access::Read => READ,
             Access::ReadWrite => READ + WRITE,
         };
+        // What is left before the end, where that is near.
+        let ends = [8, 7, 6, 5, 4, 3, 2, 1_u8].map(|left| left * unit);
         let shadow = self.shadow_of(object);
-        shadow.fill(WIDEST * unit);
-        for (left, byte) in (1..WIDEST).zip(shadow.iter_mut().rev()) {
-            *byte = left * unit;
+        if let Some((most, last)) = shadow.split_last_chunk_mut() {
+            most.fill(WIDEST * unit);
+            *last = ends;
+        } else {
+            shadow.copy_from_slice(&ends[ends.len() - shadow.len()..]);
         }
     }
 

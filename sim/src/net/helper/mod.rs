@@ -260,9 +260,17 @@ static TABLE: LazyLock<Vec<Vec<Option<&'static Helper>>>> = LazyLock::new(|| {
     table
 });
 
+/// The rows for programs of one type, by number.
+pub type Rows = &'static [Option<&'static Helper>];
+
+/// The rows for programs of this type.
+pub fn rows_for(prog_type: ProgType) -> Rows {
+    &TABLE[prog_type as usize]
+}
+
 /// The row of helper `id` for a program of this type.
 pub fn find(prog_type: ProgType, id: u32) -> Option<&'static Helper> {
-    TABLE[prog_type as usize].get(id as usize).copied().flatten()
+    rows_for(prog_type).get(id as usize).copied().flatten()
 }
 
 /// Every row, family by family.
