@@ -12,12 +12,13 @@ use bpftwin_kernel_tests::privilege;
 use bpftwin_kernel_tests::probe::Prober;
 
 const HELP: &str = "\
-Runs BPF programs on this machine's kernel with BPF_PROG_TEST_RUN.
+Runs BPF programs on this machine's kernel: with BPF_PROG_TEST_RUN, or at devices of network namespaces.
 
 Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --help | --version]
 
 Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
-begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what normally speaks to it.
+begin, one line per run, then end or decline. `bpftwin --plane prog-run` or
+`--plane netns` is what normally speaks to it.
 
   --probe    read probes instead of cases, one a line, and answer each with one line, after a line of begin; `bpftwin
              fuzz` speaks so
@@ -28,7 +29,7 @@ begin, one line per run, then end or decline. `bpftwin --plane prog-run` is what
   --version  the version
 
 Needs CAP_BPF and CAP_NET_ADMIN; CAP_PERFMON for programs with perf event arrays; CAP_SYS_ADMIN for a network namespace
-of its own, without which only cases that describe no network are run.
+of its own, without which only cases that describe no network are run. Topologies need all four.
 
 Exit codes: 0 every case was answered; 2 a case is wrong; 69 this machine cannot be asked; 70 a bug in this program.
 ";

@@ -8,6 +8,7 @@ use libbpf_rs::ProgramType;
 
 use crate::elements::{self, Watch};
 use crate::failure::{Failure, Stop};
+use crate::netns;
 use crate::network;
 use crate::object::{Object, Program};
 use crate::records::Records;
@@ -53,7 +54,8 @@ impl Plane {
         case: &Case,
         report: &mut dyn FnMut(Event) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        report(Event::Begin(self.begin.clone()))?;
+        let plane = if case.topology.is_some() { "netns" } else { "prog-run" };
+        report(Event::Begin(Begin { plane: plane.into(), ..self.begin.clone() }))?;
         match observe(case, report) {
             Ok(end) => report(Event::End(end)),
             Err(Stop::Decline(decline)) => report(Event::Decline(decline)),
@@ -70,8 +72,8 @@ fn observe(case: &Case, report: &mut dyn FnMut(Event) -> Result<(), Failure>) ->
     if names.len() != case.objects.len() {
         return Err(Stop::case("two objects have the same name"));
     }
-    if case.topology.is_some() {
-        return Err(Stop::decline("BPF_PROG_TEST_RUN sends no frames: a topology is for the plane netns"));
+    if let Some(topology) = &case.topology {
+        return netns::observe(case, topology, CPU, report);
     }
     let _network = network::enter(&case.network)?;
     let objects = case.objects.iter().map(Object::load).collect::<Result<Vec<_>, _>>()?;

@@ -13,6 +13,7 @@
 
 mod build;
 mod message;
+pub mod rtnl;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -21,6 +22,7 @@ use bpftwin_conformance::case::Network;
 use crate::failure::{Failure, Stop};
 use crate::sys::{Capability, Netlink, network_namespace, unshare_network};
 use build::Builder;
+use rtnl::Rtnl;
 
 /// Keeps the other ends of the devices in being.
 pub struct Scene {
@@ -37,22 +39,22 @@ pub fn enter(network: &Network) -> Result<Scene, Stop> {
         };
     }
     if network.devices.is_empty() {
-        let socket = fresh()?;
-        Builder::new(socket, network).build(None)?;
+        let here = fresh()?;
+        Builder::new(here, network).build(None)?;
         return Ok(Scene { _peers: None });
     }
-    let peer_socket = fresh()?;
+    let there = fresh()?;
     let peers = network_namespace()
         .map_err(|error| Failure::Harness(format!("cannot open this network namespace: {error}")))?;
     build::quiet()?;
-    let socket = fresh()?;
-    Builder::new(socket, network).build(Some((peers.as_raw_fd() as u32, peer_socket)))?;
+    let here = fresh()?;
+    Builder::new(here, network).build(Some((peers.as_raw_fd() as u32, there)))?;
     Ok(Scene { _peers: Some(peers) })
 }
 
-/// A fresh namespace and a socket in it.
-fn fresh() -> Result<Netlink, Failure> {
+/// A fresh namespace, to ask in.
+pub fn fresh() -> Result<Rtnl, Failure> {
     let failed = |what| move |errno| Failure::Harness(format!("cannot {what}: {errno}"));
     unshare_network().map_err(failed("make a network namespace"))?;
-    Netlink::open().map_err(failed("open a netlink socket"))
+    Netlink::open().map(Rtnl::new).map_err(failed("open a netlink socket"))
 }

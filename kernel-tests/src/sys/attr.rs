@@ -24,6 +24,7 @@ pub enum Cmd {
     MapFreeze = 22,
     BtfGetNextId = 23,
     MapLookupBatch = 24,
+    LinkCreate = 28,
     LinkGetNextId = 31,
 }
 
@@ -151,6 +152,19 @@ pub(super) struct ProgAttach {
     pub attach_bpf_fd: u32,
     pub attach_type: u32,
     pub attach_flags: u32,
+}
+
+/// `BPF_LINK_CREATE` on a device; the last three are of its member `tcx`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct LinkCreate {
+    pub prog_fd: u32,
+    pub target_ifindex: u32,
+    pub attach_type: u32,
+    pub flags: u32,
+    pub relative_fd: u32,
+    pub pad: u32,
+    pub expected_revision: u64,
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD`.

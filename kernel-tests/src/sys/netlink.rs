@@ -44,6 +44,8 @@ const HEADER: usize = 16;
 const NETLINK_CAP_ACK: i32 = 10;
 const NETLINK_EXT_ACK: i32 = 11;
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// Some attributes made of attributes are refused without this mark.
+pub const NLA_F_NESTED: u16 = 1 << 15;
 
 impl Netlink {
     /// Opens a `NETLINK_ROUTE` socket in this thread's namespace.

@@ -1,6 +1,6 @@
 //! What this process may do and where it runs.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -64,6 +64,13 @@ pub fn unshare_network() -> Result<(), Errno> {
 /// This thread's network namespace, kept alive as long as the descriptor.
 pub fn network_namespace() -> std::io::Result<OwnedFd> {
     std::fs::File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
+}
+
+/// Moves this thread into a network namespace.
+pub fn enter_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes no address.
+    let ret = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+    if ret < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
 /// `struct __user_cap_header_struct` and two `__user_cap_data_struct`.
