@@ -48,4 +48,4 @@ step "tests that need a kernel"
 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$as_root" cargo test --locked -p bpftwin-kernel-tests
 
 step "simulator and kernel agree"
-$as_root target/release/bpftwin compare --plane sim,prog-run
+$as_root target/release/bpftwin compare --plane sim,prog-run,netns

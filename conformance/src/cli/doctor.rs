@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use bpftwin_conformance::case::{Case, Device, Does, End, Link, Namespace, Network, Step, Topology};
 use bpftwin_conformance::exit::Exit;
-use bpftwin_conformance::observation::Event;
+use bpftwin_conformance::observation::{Event, Outcome, Report};
+use bpftwin_conformance::plane::Plane;
 use bpftwin_conformance::plane::kernel::KernelPlane;
+use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::uapi::Release;
 
 use super::args::Format;
@@ -53,7 +56,7 @@ fn look() -> Vec<Finding> {
         says: format!("always; speaks as {kernels}"),
         advice: "",
     }];
-    findings.push(plane_prog_run());
+    findings.extend([plane_prog_run(), plane_netns()]);
     findings.extend([
         kernel(),
         capabilities(),
@@ -106,6 +109,64 @@ fn plane_prog_run() -> Finding {
     }
 }
 
+/// Sends a frame over a pair of devices between two namespaces.
+fn plane_netns() -> Finding {
+    let advice =
+        "as plane prog-run and with CAP_SYS_ADMIN, on a kernel with veth, where /proc shows ksoftirqd";
+    let finding = |there, says| Finding { what: "plane netns", there, says, advice };
+    let asked = KernelPlane::find().and_then(|plane| plane.of(PlaneName::Netns).run(&one_frame()));
+    match asked {
+        Err(trouble) => finding(false, trouble.why),
+        Ok(Report::Declined(decline)) => finding(false, decline.reason),
+        Ok(Report::Seen(seen)) => match seen.runs.first().map(|run| &run.outcome) {
+            Some(Outcome::Walked(walk)) if walk.frames.len() == 2 => {
+                finding(true, "a frame went from one namespace to another".into())
+            }
+            outcome => finding(false, format!("a frame was lost between two namespaces: {outcome:?}")),
+        },
+    }
+}
+
+fn one_frame() -> Case {
+    let end = |namespace: &str, ifindex: u8| End {
+        namespace: namespace.into(),
+        device: Device {
+            name: "eth0".into(),
+            ifindex: ifindex.into(),
+            mac: vec![2, 0, 0, 0, 0, ifindex].into(),
+            mtu: 1500,
+            addresses: Vec::new(),
+            forwarding: false,
+        },
+        up: true,
+    };
+    let namespace = |name: &str| Namespace {
+        name: name.into(),
+        forwarding: false,
+        routes: Vec::new(),
+        neighbours: Vec::new(),
+    };
+    // Of an EtherType for experiments (IEEE 802), with nothing in it.
+    let frame = vec![2, 0, 0, 0, 0, 12, 2, 0, 0, 0, 0, 11, 0x88, 0xb5].into();
+    Case {
+        name: "doctor".into(),
+        objects: Vec::new(),
+        maps: Vec::new(),
+        network: Network::default(),
+        runs: Vec::new(),
+        watch: None,
+        topology: Some(Topology {
+            namespaces: vec![namespace("a"), namespace("b")],
+            links: vec![Link::Veth { a: end("a", 11), b: end("b", 12) }],
+            attachments: Vec::new(),
+            steps: vec![Step {
+                name: "a frame".into(),
+                does: Does::Send { namespace: "a".into(), device: "eth0".into(), frame },
+            }],
+        }),
+    }
+}
+
 fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(path)
         .map(|text| text.trim().to_owned())
@@ -142,7 +203,7 @@ fn capabilities() -> Finding {
             }
         }
     };
-    Finding { what: "capabilities", there, says, advice: "needed by plane prog-run only" }
+    Finding { what: "capabilities", there, says, advice: "needed by planes prog-run and netns" }
 }
 
 fn sysctl(what: &'static str, path: &str, good: impl Fn(&str) -> bool, advice: &'static str) -> Finding {

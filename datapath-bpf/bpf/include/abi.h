@@ -58,6 +58,7 @@ enum bpf_map_type {
 #define BPF_NOEXIST 1
 
 enum {
+	TC_ACT_UNSPEC = -1,
 	TC_ACT_OK = 0,
 	TC_ACT_SHOT = 2,
 };

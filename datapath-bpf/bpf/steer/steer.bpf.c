@@ -7,7 +7,7 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
-/* Frames of this EtherType only, host order; others pass untouched and unrecorded. 0: every frame. */
+/* Frames of this EtherType only, host order; others go on to the next program, unrecorded. 0: every frame. */
 const volatile __u16 ethertype;
 
 /* What the program returns; with a helper, only if `keep_verdict` is set: else it is what the helper returns. */
@@ -102,7 +102,7 @@ int steer(struct __sk_buff *skb)
 	long result;
 
 	if (ethertype && skb->protocol != htons(ethertype))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	record = bpf_ringbuf_reserve(&seen, sizeof(*record), 0);
 	if (!record)
 		return TC_ACT_SHOT;
