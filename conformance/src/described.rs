@@ -34,6 +34,8 @@ pub struct Described {
     pub kconfig: Vec<(String, String)>,
     /// Types of programs, by C name, whose sections' names say none.
     pub types: Vec<(String, ProgType)>,
+    /// The words on a command line that say this.
+    pub flags: Vec<String>,
 }
 
 impl Described {
@@ -57,9 +59,10 @@ impl Described {
     }
 }
 
-/// The program type with this name: the kernel's without `BPF_PROG_TYPE_`, in any case.
+/// The program type with this name: the kernel's, with or without `BPF_PROG_TYPE_`, in any case.
 pub fn program_type(name: &str) -> Result<ProgType, String> {
-    let wanted = format!("BPF_PROG_TYPE_{}", name.to_uppercase());
+    let name = name.to_uppercase();
+    let wanted = format!("BPF_PROG_TYPE_{}", name.trim_start_matches("BPF_PROG_TYPE_"));
     let known = ProgType::ALL.iter().find(|known| known.kernel_name() == wanted);
     known.copied().ok_or_else(|| format!("there is no program type {wanted}"))
 }

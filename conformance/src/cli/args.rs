@@ -164,7 +164,7 @@ pub struct Described {
     /// The kernel's configuration, for `__kconfig` variables: a file like those in `/boot`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kconfig: Option<PathBuf>,
-    /// Give a program a type, where its section's name says none; by the kernel's name without `BPF_PROG_TYPE_`
+    /// Give a program a type, where its section's name says none; by the kernel's name, with or without `BPF_PROG_TYPE_`
     #[arg(long = "type", value_name = "PROGRAM=TYPE", value_parser = program_type)]
     pub types: Vec<(String, ProgType)>,
 }
@@ -175,7 +175,18 @@ impl Described {
         let kconfig = self.kconfig.as_deref().map(described::kconfig).transpose()?;
         let kernel_types = self.btf.as_deref().map(described::types).transpose()?.flatten();
         let types = self.types.clone();
-        Ok(described::Described { kernel_types, kconfig: kconfig.unwrap_or_default(), types })
+        let flags = self.flags();
+        Ok(described::Described { kernel_types, kconfig: kconfig.unwrap_or_default(), types, flags })
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let btf = self.btf.clone().map(|types| ["--btf".to_owned(), types]);
+        let kconfig = self.kconfig.as_ref().map(|file| ["--kconfig".into(), file.to_string_lossy().into()]);
+        let types = self.types.iter().map(|(program, prog_type)| {
+            let name = prog_type.kernel_name().trim_start_matches("BPF_PROG_TYPE_").to_lowercase();
+            ["--type".to_owned(), format!("{program}={name}")]
+        });
+        btf.into_iter().chain(kconfig).chain(types).flatten().collect()
     }
 }
 
@@ -221,6 +232,14 @@ pub enum FuzzMode {
         /// Object files, or `datapath:NAME`
         #[arg(required = true, value_name = "OBJECT", value_hint = ValueHint::FilePath)]
         objects: Vec<String>,
+        #[command(flatten)]
+        described: Described,
+        /// Give a map another number of elements (`max_entries`); may be given several times
+        #[arg(long, value_name = "MAP=NUMBER", value_parser = map_size)]
+        max_entries: Vec<(String, u32)>,
+        /// A field that is not compared, such as map:conntrack.last_seen; may be given several times
+        #[arg(long, value_name = "FIELD")]
+        ignore: Vec<String>,
     },
     /// Random programs the verifier accepts: registers, stack and memory at their end
     Programs {
@@ -231,6 +250,12 @@ pub enum FuzzMode {
         #[arg(long, value_name = "ENGINE", default_value_t, value_parser = whole_engine())]
         engine: Engine,
     },
+}
+
+fn map_size(text: &str) -> Result<(String, u32), String> {
+    let (map, number) = text.split_once('=').ok_or("expected MAP=NUMBER")?;
+    let number = number.parse().map_err(|error| format!("{number}: {error}"))?;
+    Ok((map.to_owned(), number))
 }
 
 fn level(text: &str) -> Result<Level, String> {

@@ -81,12 +81,11 @@ pub fn suite(terminal: &Terminal, suite: &Suite) -> Result<Exit, Stop> {
 }
 
 fn settings(suite: &Suite) -> Result<Settings, Stop> {
-    let ignore = |field: &String| IgnoreRule { field: field.clone(), reason: "asked by --ignore".into() };
     Ok(Settings {
         run: run::settings(&suite.how, &[PlaneName::Sim])?,
         kernel: None,
         filter: suite.filter.clone(),
-        ignores: suite.ignore.iter().map(ignore).collect(),
+        ignores: suite.ignore.iter().map(|field| IgnoreRule::asked(field)).collect(),
     })
 }
 

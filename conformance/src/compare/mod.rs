@@ -29,6 +29,11 @@ pub struct IgnoreRule {
 }
 
 impl IgnoreRule {
+    /// The rule somebody gave on the command line.
+    pub fn asked(field: &str) -> Self {
+        Self { field: field.to_owned(), reason: "asked by --ignore".into() }
+    }
+
     /// Whether `field` is this one or part of it.
     pub fn covers(&self, field: &str) -> bool {
         field

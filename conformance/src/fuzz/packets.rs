@@ -13,9 +13,10 @@ use super::Random;
 use super::contents::contents;
 use super::frames::{Frames, IPV4, MAC, PORTS};
 use crate::bytes::Bytes;
-use crate::case::{Case, Device, Neighbour, Network, ObjectImage, Route, RouteKind, Run};
+use crate::case::{Case, Device, Neighbour, Network, ObjectImage, Resized, Route, RouteKind, Run};
 use crate::compare::IgnoreRule;
 use crate::ctx;
+use crate::described::Described;
 use crate::resolve::objects::{Opened, shape};
 use crate::shape::Shape;
 
@@ -35,6 +36,8 @@ pub struct Target {
     pub program: String,
     /// Its type.
     pub prog_type: ProgType,
+    /// How the object is loaded.
+    pub image: ObjectImage,
     /// What is not compared, and why.
     pub ignores: Vec<IgnoreRule>,
     /// Whether looking at its maps after every run takes so long that it gets fewer turns than others.
@@ -72,9 +75,40 @@ const CHANCE: [&str; 17] = [
     "tcp_raw_gen_syncookie_ipv6",
 ];
 
+/// An object as it is to be loaded: its programs' types, the kernel, and how many elements its maps have room for.
+pub fn prepare(
+    opened: &Opened,
+    described: &Described,
+    sizes: &[(String, u32)],
+) -> (Arc<Opened>, ObjectImage) {
+    let mut object = opened.object.clone();
+    let types = described.set_types(&mut object);
+    let has = |object: &mut Object, name: &str, size: u32| {
+        let map = object.maps.iter_mut().find(|map| map.spec.name == name);
+        map.map(|map| map.spec.max_entries = size).is_some()
+    };
+    let sizes: Vec<Resized> = sizes
+        .iter()
+        .filter(|(map, size)| has(&mut object, map, *size))
+        .map(|(map, size)| Resized { map: map.clone(), max_entries: *size })
+        .collect();
+    let mut image = ObjectImage {
+        name: "o".into(),
+        elf: Bytes(opened.elf.clone()),
+        globals: Vec::new(),
+        programs: Vec::new(),
+        types,
+        kconfig: Vec::new(),
+        kernel_types: None,
+        sizes,
+    };
+    described.describe(&mut image);
+    (Arc::new(Opened { elf: opened.elf.clone(), object }), image)
+}
+
 impl Target {
     /// The programs of an object that BPF_PROG_TEST_RUN gives packets to, and why the others are left out.
-    pub fn all_of(file: &str, opened: &Arc<Opened>) -> (Vec<Self>, Vec<String>) {
+    pub fn all_of(file: &str, opened: &Arc<Opened>, image: &ObjectImage) -> (Vec<Self>, Vec<String>) {
         let (mut targets, mut left_out) = (Vec::new(), Vec::new());
         let known = Shape { objects: BTreeMap::from([("o".to_owned(), shape(&opened.object))]) };
         let elements: u64 = opened.object.maps.iter().map(|map| elements(&map.spec)).sum();
@@ -111,6 +145,7 @@ impl Target {
                 shape: known.clone(),
                 program: program.name.clone(),
                 prog_type: program.prog_type,
+                image: ObjectImage { programs: Self::programs(&opened.object, program), ..image.clone() },
                 ignores,
                 heavy,
             });
@@ -149,16 +184,7 @@ impl Target {
         let runs = (0..RUNS).map(|number| self.run(r, number, frames)).collect();
         Case {
             name: format!("{seed}-{index}"),
-            objects: vec![ObjectImage {
-                name: "o".into(),
-                elf: Bytes(self.opened.elf.clone()),
-                globals: Vec::new(),
-                programs: self.programs(),
-                types: Vec::new(),
-                kconfig: Vec::new(),
-                kernel_types: None,
-                sizes: Vec::new(),
-            }],
+            objects: vec![self.image.clone()],
             maps,
             network: network(),
             runs,
@@ -168,11 +194,10 @@ impl Target {
     }
 
     /// The programs to load: this one, and where the object fills a prog array, all of its kind.
-    fn programs(&self) -> Vec<String> {
-        let object = &self.opened.object;
+    fn programs(object: &Object, program: &ProgramSpec) -> Vec<String> {
         let tails = object.maps.iter().any(|map| map.spec.map_type == MapType::ProgArray);
         let of = object.programs.iter();
-        of.filter(|p| p.name == self.program || (tails && p.autoload && p.prog_type == self.prog_type))
+        of.filter(|p| p.name == program.name || (tails && p.autoload && p.prog_type == program.prog_type))
             .map(|program| program.name.clone())
             .collect()
     }
@@ -351,11 +376,32 @@ mod tests {
     #[test]
     fn what_depends_on_the_clock_is_not_compared_wherever_a_tail_call_leads() {
         let opened = open(&Library::bundled(), "datapath:veth").unwrap();
-        let (targets, left_out) = Target::all_of("veth", &opened);
+        let (opened, image) = prepare(&opened, &Described::default(), &[]);
+        let (targets, left_out) = Target::all_of("veth", &opened, &image);
         assert_eq!(left_out, [""; 0]);
         // It reads no clock; the programs it goes on to do.
         let first = targets.iter().find(|target| target.program == "from_container").unwrap();
         let fields: Vec<_> = first.ignores.iter().map(|rule| rule.field.as_str()).collect();
         assert!(fields.contains(&"map:conntrack"), "{fields:?}");
+    }
+
+    #[test]
+    fn a_case_is_loaded_as_asked() {
+        let opened = open(&Library::bundled(), "datapath:veth").unwrap();
+        let described =
+            Described { types: vec![("from_container".into(), ProgType::SchedAct)], ..Described::default() };
+        let sizes = [("conntrack".to_owned(), 8), ("elsewhere".to_owned(), 8)];
+        let (opened, image) = prepare(&opened, &described, &sizes);
+        assert_eq!(opened.object.map("conntrack").unwrap().spec.max_entries, 8);
+        assert_eq!(image.sizes, [Resized { map: "conntrack".into(), max_entries: 8 }]);
+        let (targets, _) = Target::all_of("veth", &opened, &image);
+        let first = targets.iter().find(|target| target.program == "from_container").unwrap();
+        assert_eq!(first.prog_type, ProgType::SchedAct);
+        let case = first.case(1, 0, &Frames::default(), true);
+        assert!(case.maps.iter().filter(|write| write.map == "conntrack").count() <= 8);
+        assert_eq!(case.objects[0].types.len(), 1);
+        let (text, _) = super::super::scenario::write(&case, first, "veth.o", "again", "again");
+        assert!(text.contains("max_entries.\"conntrack\" = 8"), "{text}");
+        assert!(text.contains("types.\"from_container\" = \"sched_act\""), "{text}");
     }
 }

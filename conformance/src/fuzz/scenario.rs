@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bpftwin_sim::uapi::ProgType;
 use bpftwin_sim::wire::pcap::{Record, Writer};
 
 use super::packets::Target;
@@ -16,6 +17,15 @@ pub fn write(case: &Case, target: &Target, object: &str, name: &str, title: &str
     let _ = writeln!(out, "title = {}", quoted(title));
     let _ = writeln!(out, "objects = {{ o = {} }}", quoted(object));
     let _ = writeln!(out, "program = {}", quoted(&target.program));
+    for typed in &target.image.types {
+        if let Some(known) = ProgType::ALL.iter().find(|known| **known as u32 == typed.prog_type) {
+            let name = known.kernel_name().trim_start_matches("BPF_PROG_TYPE_").to_lowercase();
+            let _ = writeln!(out, "types.{} = {}", quoted(&typed.program), quoted(&name));
+        }
+    }
+    for sized in &target.image.sizes {
+        let _ = writeln!(out, "max_entries.{} = {}", quoted(&sized.map), sized.max_entries);
+    }
     for ignore in &target.ignores {
         let (field, reason) = (quoted(&ignore.field), quoted(&ignore.reason));
         let _ = write!(out, "\n[[ignore]]\nfield = {field}\nreason = {reason}\n");

@@ -131,17 +131,27 @@ pub fn failure(report: &CaseReport, settings: &Settings, look: Look) -> String {
 
 /// A command that runs this scenario again.
 pub fn reproduce(report: &CaseReport, settings: &Settings) -> String {
+    format!("bpftwin run {} -v {}", flags(settings), quoted(&report.file))
+}
+
+/// The flags that ask for these settings.
+pub(super) fn flags(settings: &Settings) -> String {
     let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
-    let speaks = settings.as_kernel.map(|release| format!(" --as-kernel {release}")).unwrap_or_default();
-    let engine = match settings.engine {
-        engine if settings.simulates() && engine != Engine::default() => format!(" --engine {engine}"),
-        _ => String::new(),
-    };
-    format!("bpftwin run --plane {}{speaks}{engine} -v {}", planes.join(","), quoted(&report.file))
+    let mut flags = format!("--plane {}", planes.join(","));
+    if let Some(release) = settings.as_kernel {
+        let _ = write!(flags, " --as-kernel {release}");
+    }
+    if settings.simulates() && settings.engine != Engine::default() {
+        let _ = write!(flags, " --engine {}", settings.engine);
+    }
+    for flag in &settings.described.flags {
+        let _ = write!(flags, " {}", quoted(flag));
+    }
+    flags
 }
 
 /// As a shell reads it.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+=@".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use owo_colors::Style;
 
 use super::hexdump;
-use super::human::{Look, quoted};
+use super::human::{Look, flags, quoted};
 use crate::compare::Tally;
 use crate::exit::Exit;
 use crate::suite::Compared;
@@ -258,11 +258,9 @@ fn diverged(report: &ObjectReport, look: Look, out: &mut String) {
 
 /// A command that runs this test again. Tests before it may have left something in the maps it reads.
 fn reproduce(report: &ObjectReport, test: &Tested, settings: &Settings) -> String {
-    let planes: Vec<_> = settings.run.planes.iter().map(|plane| plane.text()).collect();
-    let speaks = settings.run.as_kernel.map(|release| format!(" --as-kernel {release}")).unwrap_or_default();
     let label = quoted(&format!("{}/{}", report.name, test.name));
     let file = quoted(&report.file);
-    format!("bpftwin suite --plane {}{speaks} -v --filter {label} {file}", planes.join(","))
+    format!("bpftwin suite {} -v --filter {label} {file}", flags(&settings.run))
 }
 
 /// The last lines.

@@ -19,7 +19,14 @@ use super::{Stop, Terminal};
 /// Runs random cases; exit 3 if any differed.
 pub fn fuzz(terminal: &Terminal, fuzz: &Fuzz) -> Result<Exit, Stop> {
     match &fuzz.mode {
-        FuzzMode::Packets { objects } => packets::packets(terminal, &fuzz.limits, objects),
+        FuzzMode::Packets { objects, described, max_entries, ignore } => {
+            let loading = packets::Loading {
+                described: described.read().map_err(Stop::usage)?,
+                max_entries,
+                ignores: ignore,
+            };
+            packets::packets(terminal, &fuzz.limits, objects, &loading)
+        }
         FuzzMode::Programs { level, engine } => programs::programs(terminal, &fuzz.limits, *level, *engine),
     }
 }

@@ -5,15 +5,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use bpftwin_conformance::case::Case;
-use bpftwin_conformance::compare::{Difference, compare};
+use bpftwin_conformance::compare::{Difference, IgnoreRule, compare};
+use bpftwin_conformance::described::Described;
 use bpftwin_conformance::exit::Exit;
 use bpftwin_conformance::fuzz::frames::Frames;
-use bpftwin_conformance::fuzz::packets::{RUNS, Target, shrink};
+use bpftwin_conformance::fuzz::packets::{RUNS, Target, prepare, shrink};
 use bpftwin_conformance::fuzz::scenario;
 use bpftwin_conformance::observation::{Observation, Report};
 use bpftwin_conformance::plane::kernel::KernelPlane;
 use bpftwin_conformance::plane::sim::SimPlane;
 use bpftwin_conformance::plane::{Plane, Unavailable};
+use bpftwin_conformance::report::human::quoted;
 use bpftwin_conformance::resolve::Library;
 use bpftwin_conformance::resolve::objects::open;
 use bpftwin_sim::uapi::Release;
@@ -77,12 +79,38 @@ impl Pair {
     }
 }
 
+/// What is said of the objects besides their names.
+pub struct Loading<'a> {
+    /// The kernel, and types of programs.
+    pub described: Described,
+    /// Maps' sizes.
+    pub max_entries: &'a [(String, u32)],
+    /// Fields that are not compared.
+    pub ignores: &'a [String],
+}
+
+impl Loading<'_> {
+    /// What is typed to do it all again.
+    fn mode(&self, files: &[String]) -> String {
+        let sizes = self.max_entries.iter().map(|(map, number)| format!("--max-entries={map}={number}"));
+        let ignores = self.ignores.iter().map(|field| format!("--ignore={field}"));
+        let words = self.described.flags.iter().cloned().chain(sizes).chain(ignores);
+        let words: Vec<_> = words.chain(files.iter().cloned()).map(|word| quoted(&word)).collect();
+        format!("packets {}", words.join(" "))
+    }
+}
+
 /// Random packets through the programs of object files.
-pub fn packets(terminal: &Terminal, limits: &Limits, files: &[String]) -> Result<Exit, Stop> {
+pub fn packets(
+    terminal: &Terminal,
+    limits: &Limits,
+    files: &[String],
+    loading: &Loading<'_>,
+) -> Result<Exit, Stop> {
     let pair = Pair::start()?;
     let frames = Frames::default();
-    let (targets, mut left_out) = targets(&pair, files)?;
-    let mut course = Course::begin(terminal, limits, &format!("packets {}", files.join(" ")));
+    let (targets, mut left_out) = targets(&pair, files, loading)?;
+    let mut course = Course::begin(terminal, limits, &loading.mode(files));
     let mut packets: BTreeMap<String, u64> = BTreeMap::new();
     let mut unfilled = BTreeSet::new();
     let mut index = limits.first;
@@ -138,8 +166,11 @@ pub fn packets(terminal: &Terminal, limits: &Limits, files: &[String]) -> Result
 }
 
 /// The programs both planes run, and why others do not.
-fn targets(pair: &Pair, files: &[String]) -> Result<(Vec<Target>, Vec<String>), Stop> {
+fn targets(pair: &Pair, files: &[String], loading: &Loading<'_>) -> Result<(Vec<Target>, Vec<String>), Stop> {
     let (mut targets, mut left_out) = (Vec::new(), Vec::new());
+    let Loading { described, max_entries, ignores } = loading;
+    let mut unused: BTreeSet<&str> = described.types.iter().map(|(program, _)| program.as_str()).collect();
+    unused.extend(max_entries.iter().map(|(map, _)| map.as_str()));
     for file in files {
         let opened = match open(&Library::beside(Path::new("")), file) {
             Ok(opened) => opened,
@@ -148,9 +179,13 @@ fn targets(pair: &Pair, files: &[String]) -> Result<(Vec<Target>, Vec<String>), 
                 continue;
             }
         };
-        let (candidates, not) = Target::all_of(file, &opened);
+        let (opened, image) = prepare(&opened, described, max_entries);
+        image.types.iter().for_each(|typed| _ = unused.remove(typed.program.as_str()));
+        image.sizes.iter().for_each(|sized| _ = unused.remove(sized.map.as_str()));
+        let (candidates, not) = Target::all_of(file, &opened, &image);
         left_out.extend(not);
-        for target in candidates {
+        for mut target in candidates {
+            target.ignores.extend(ignores.iter().map(|field| IgnoreRule::asked(field)));
             let mut case = target.case(0, 0, &Frames::default(), false);
             case.runs.truncate(1);
             match pair.compare(&case, &target).map_err(|trouble| unavailable(&trouble))? {
@@ -158,6 +193,9 @@ fn targets(pair: &Pair, files: &[String]) -> Result<(Vec<Target>, Vec<String>), 
                 Compared::Ran(_) => targets.push(target),
             }
         }
+    }
+    if let Some(name) = unused.first() {
+        return Err(Stop::usage(format!("no object has a program or map {name}")));
     }
     Ok((targets, left_out))
 }
