@@ -3,6 +3,7 @@
 pub mod kernel;
 pub mod probe;
 pub mod sim;
+mod sim_compile;
 mod sim_network;
 mod sim_when;
 

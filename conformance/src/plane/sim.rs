@@ -12,6 +12,7 @@ use bpftwin_sim::bpf::object::{Line, Object};
 use bpftwin_sim::net::{Config, GivenRun, Kernel, Room, TestRun, runs_given};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
 
+use super::sim_compile::compile;
 pub use super::sim_network::network_of;
 use super::sim_when::{When, when};
 use super::{Plane, Unavailable};
@@ -220,6 +221,10 @@ impl<'a> Simulation<'a> {
             .open_perf_buffers(nr_cpus)
             .map_err(|errno| format!("opening perf buffers: {errno}"))?;
         simulation.kernel.machine.maps.track(true);
+        if plane.engine == Engine::Jit {
+            let begun = case.runs.iter().map(|run| simulation.program(run)).collect::<Result<_, _>>()?;
+            compile(&simulation.kernel.machine, begun);
+        }
         Ok(simulation)
     }
 

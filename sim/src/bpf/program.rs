@@ -111,6 +111,12 @@ impl Program {
         self.machine_code.get(|| jit::compile(self))
     }
 
+    /// Makes its machine code now, so that its first use need not. Programs may be compiled on several threads.
+    pub fn compile(&self) {
+        // Where there is none, running it says why.
+        _ = self.machine_code();
+    }
+
     /// The same program where machine code cannot be had.
     #[cfg(test)]
     pub(super) fn refused(self, why: &str) -> Self {
