@@ -171,6 +171,7 @@ pub fn write(case: &Case, seen: &Observation) -> Option<String> {
             Outcome::Walked(walk) => {
                 let frames = walk.frames.iter().map(|f| (f.tap.clone(), f.data.clone()));
                 out.frames = Some(frames.collect());
+                out.errno = (walk.errno != 0).then_some(walk.errno);
             }
             Outcome::Fault(_) | Outcome::NotDone => return None,
         }
@@ -259,9 +260,9 @@ fn run_seen(
             ctx: edit::apply(&input.ctx, &line.ctx)?.into(),
         },
         (None, Some(errno), None, _) => Outcome::Errno(errno),
-        (None, None, Some(frames), None) => {
+        (None, errno, Some(frames), None) => {
             let frames = frames.into_iter().map(|(tap, data)| Frame { tap, data }).collect();
-            Outcome::Walked(Walk { frames, drops: None })
+            Outcome::Walked(Walk { errno: errno.unwrap_or(0), frames, drops: None })
         }
         _ => return Err("a run has either a retval or an errno, a step frames or an errno".into()),
     };

@@ -91,11 +91,19 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Walk {
+    /// What `sendto` failed with, positive; 0 if it did not. A frame it failed with may have been seen nevertheless.
+    #[serde(default, skip_serializing_if = "sent")]
+    pub errno: i32,
     /// What taps saw, sorted by tap; of one tap, in order.
     pub frames: Vec<Frame>,
     /// What was dropped, in order; `None` from a plane that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drops: Option<Vec<Drop>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn sent(errno: &i32) -> bool {
+    *errno == 0
 }
 
 /// A frame at a tap: what a packet socket for `ETH_P_ALL` at the device gets. At a device that receives it is what is

@@ -57,7 +57,7 @@ pub enum Link {
 
 impl Link {
     /// Its devices.
-    pub fn ends(&self) -> impl Iterator<Item = &End> {
+    pub fn ends(&self) -> impl Iterator<Item = &End> + Clone {
         let (a, b) = match self {
             Self::Veth { a, b } => (a, Some(b)),
             Self::Dummy { a } => (a, None),

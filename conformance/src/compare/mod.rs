@@ -312,6 +312,7 @@ pub fn describe(prog_type: ProgType, outcome: &Outcome) -> String {
             None => format!("refused: errno {errno}"),
         },
         Outcome::Fault(what) => format!("fault: {what}"),
+        Outcome::Walked(walk) if walk.errno != 0 => walk::errno(walk.errno),
         Outcome::Walked(walk) => match walk.frames.len() {
             1 => "1 frame seen".into(),
             frames => format!("{frames} frames seen"),

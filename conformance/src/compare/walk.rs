@@ -1,12 +1,27 @@
 //! What taps saw: frame by frame at each tap. Across taps there is no order to compare.
 
+use bpftwin_sim::uapi::Errno;
+
 use super::{Comparing, data_differences};
 use crate::case::Link;
 use crate::observation::{Direction, Frame, Tap, Walk};
 
+/// What sending failed with.
+pub(super) fn errno(errno: i32) -> String {
+    match (errno, Errno::from_raw(errno).name()) {
+        (0, _) => "sent".to_owned(),
+        (_, Some(name)) => format!("{name} ({errno})"),
+        (_, None) => format!("errno {errno}"),
+    }
+}
+
 impl Comparing<'_> {
     /// Every tap of the topology counts, also one at which nothing was seen.
     pub(super) fn walks(&mut self, index: usize, left: &Walk, right: &Walk) {
+        if self.counts("errno") && left.errno != right.errno {
+            let (l, r) = (errno(left.errno), errno(right.errno));
+            self.differ(Some(index), "errno", "", l, r, None);
+        }
         for tap in self.taps() {
             let at = |walk: &'_ Walk| -> Vec<Frame> {
                 walk.frames.iter().filter(|frame| frame.tap == tap).cloned().collect()

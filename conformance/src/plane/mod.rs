@@ -5,6 +5,7 @@ pub mod probe;
 pub mod sim;
 mod sim_compile;
 mod sim_network;
+mod sim_topology;
 mod sim_when;
 
 use crate::case::Case;
@@ -12,7 +13,7 @@ use crate::observation::Report;
 
 /// Runs cases.
 pub trait Plane: Sync {
-    /// `sim` or `prog-run`.
+    /// `sim`, `prog-run` or `netns`.
     fn name(&self) -> &'static str;
 
     /// Runs `case`. An error is trouble with the plane, never a result.

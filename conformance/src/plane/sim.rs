@@ -11,13 +11,15 @@ use bpftwin_sim::bpf::map::{MapCtx, MapId, Reference, TailCallee};
 use bpftwin_sim::bpf::object::{Line, Object};
 use bpftwin_sim::net::{Config, GivenRun, Kernel, Room, TestRun, runs_given};
 use bpftwin_sim::uapi::{MapType, ProgType, Release};
+use bpftwin_sim::world::Halt;
 
 use super::sim_compile::compile;
 pub use super::sim_network::network_of;
+use super::sim_topology::{self, Wires};
 use super::sim_when::{When, when};
 use super::{Plane, Unavailable};
 use crate::bytes::Bytes;
-use crate::case::{Case, MapValue, MapWrite, ObjectImage, Resized, Run, Typed};
+use crate::case::{Case, MapValue, MapWrite, ObjectImage, Resized, Run, Step, Typed};
 use crate::observation::{
     Begin, Decline, End, MapChange, Observation, Outcome, Record, Report, RunSeen, Unread,
 };
@@ -50,9 +52,6 @@ impl Plane for SimPlane {
     }
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
-        if case.topology.is_some() {
-            return Ok(refused("the simulator does not run topologies yet".into()));
-        }
         match open(case) {
             Ok(objects) => self.run_opened(case, &objects),
             Err(reason) => Ok(refused(reason)),
@@ -123,7 +122,11 @@ impl SimPlane {
         let objects = open(case)?;
         let mut simulation = Simulation::start(self, case, &objects)?;
         simulation.kernel.machine.maps.track(false);
-        let programs = case.runs.iter().map(|run| simulation.program(run)).collect::<Result<_, _>>()?;
+        let programs = case
+            .runs
+            .iter()
+            .map(|run| simulation.program(&run.object, &run.program))
+            .collect::<Result<_, _>>()?;
         Ok((simulation.kernel, programs))
     }
 
@@ -170,6 +173,8 @@ struct Simulation<'a> {
     maps: Vec<(&'a str, String, MapId)>,
     /// How the last run ended.
     before: Option<Outcome>,
+    /// Of a topology: namespaces, devices and frames.
+    wires: Option<Wires>,
 }
 
 impl<'a> Simulation<'a> {
@@ -179,7 +184,10 @@ impl<'a> Simulation<'a> {
             cpu: plane.cpu,
             nr_cpus: plane.nr_cpus,
             engine: plane.engine,
-            network: network_of(&case.network)?,
+            network: match case.topology.as_ref().and_then(|t| Some((t, t.namespaces.first()?))) {
+                Some((topology, first)) => sim_topology::network(topology, first)?,
+                None => network_of(&case.network)?,
+            },
             ..Config::default()
         };
         let mut kernel = Kernel::new(&config);
@@ -209,7 +217,7 @@ impl<'a> Simulation<'a> {
             .filter(|(object, map, _)| case.watches(object, map))
             .collect();
         maps.sort();
-        let mut simulation = Self { kernel, objects, maps, before: None };
+        let mut simulation = Self { kernel, objects, maps, before: None, wires: None };
         for write in &case.maps {
             simulation.write(write)?;
         }
@@ -221,8 +229,14 @@ impl<'a> Simulation<'a> {
             .open_perf_buffers(nr_cpus)
             .map_err(|errno| format!("opening perf buffers: {errno}"))?;
         simulation.kernel.machine.maps.track(true);
+        if let Some(topology) = &case.topology {
+            simulation.wires = Some(Wires::new(topology, |object, name| simulation.program(object, name))?);
+        }
         if plane.engine == Engine::Jit {
-            let begun = case.runs.iter().map(|run| simulation.program(run)).collect::<Result<_, _>>()?;
+            let run = |run: &Run| simulation.program(&run.object, &run.program);
+            let attached = case.topology.iter().flat_map(|topology| &topology.attachments);
+            let attached = attached.map(|at| simulation.program(&at.object, &at.program));
+            let begun = case.runs.iter().map(run).chain(attached).collect::<Result<_, _>>()?;
             compile(&simulation.kernel.machine, begun);
         }
         Ok(simulation)
@@ -275,7 +289,12 @@ impl<'a> Simulation<'a> {
     }
 
     fn observe(&mut self, case: &Case) -> Result<(Vec<RunSeen>, End), String> {
-        let mut runs = Vec::with_capacity(case.runs.len());
+        let mut runs = Vec::with_capacity(case.count());
+        for (index, step) in case.topology.iter().flat_map(|topology| &topology.steps).enumerate() {
+            let outcome = self.step(step)?;
+            let (maps, records) = (self.changes(), self.records());
+            runs.push(RunSeen { index, outcome, maps, records, lines: Vec::new() });
+        }
         for (index, run) in case.runs.iter().enumerate() {
             let outcome = self.run(run)?;
             let (maps, records) = (self.changes(), self.records());
@@ -305,13 +324,23 @@ impl<'a> Simulation<'a> {
         Ok(outcome)
     }
 
-    fn program(&self, run: &Run) -> Result<ProgId, String> {
-        let prog = self.object(&run.object)?.1.programs.get(&run.program).copied();
-        prog.ok_or_else(|| format!("program {} of {} is not loaded", run.program, run.object))
+    fn step(&mut self, step: &Step) -> Result<Outcome, String> {
+        let wires = self.wires.as_mut().expect("a topology has wires");
+        match wires.step(&mut self.kernel, &step.does) {
+            Ok(outcome) => Ok(outcome),
+            Err(Halt::NotModelled(what)) => Err(format!("step {}: {what}", step.name)),
+            Err(Halt::Fault(fault)) if declined(&fault) => Err(format!("program {}: {fault}", fault.program)),
+            Err(Halt::Fault(fault)) => Ok(faulted(&fault)),
+        }
+    }
+
+    fn program(&self, object: &str, name: &str) -> Result<ProgId, String> {
+        let prog = self.object(object)?.1.programs.get(name).copied();
+        prog.ok_or_else(|| format!("program {name} of {object} is not loaded"))
     }
 
     fn test_run(&mut self, run: &Run, data: &[u8], ctx: &[u8]) -> Result<Outcome, String> {
-        let prog = self.program(run)?;
+        let prog = self.program(&run.object, &run.program)?;
         let prog_type = self.kernel.machine.programs[prog.0 as usize].image().prog_type;
         if runs_given(prog_type) {
             if run.flags != 0 {

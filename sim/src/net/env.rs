@@ -3,6 +3,7 @@
 use crate::net::conntrack::Conntrack;
 use crate::net::fib::Fib;
 use crate::net::network::{Device, Network};
+use crate::net::redirect::{CloneSent, Redirect};
 use crate::net::sockets::Sockets;
 use crate::net::timer::Timers;
 
@@ -27,6 +28,10 @@ pub struct Env {
     pub fib: Fib,
     /// Connections.
     pub conntrack: Conntrack,
+    /// Where the last helper of the redirect family sends the packet.
+    pub redirect: Redirect,
+    /// Copies that `bpf_clone_redirect` made, in order, for whoever moves frames; `None` where nobody does.
+    pub clones: Option<Vec<CloneSent>>,
 }
 
 impl Env {
@@ -47,6 +52,8 @@ impl Env {
             cookies: 0,
             sockets: Sockets::default(),
             conntrack: Conntrack::default(),
+            redirect: Redirect::default(),
+            clones: None,
             fib: Fib::new(network, &devices),
             devices,
         }

@@ -32,6 +32,8 @@ pub struct Entry {
 pub struct Fib {
     entries: Vec<Entry>,
     neighbours: Vec<(IpAddr, u32, Mac)>,
+    /// Neighbours that were asked for or asked themselves.
+    learned: Vec<(IpAddr, u32, Mac)>,
 }
 
 impl Fib {
@@ -122,9 +124,28 @@ impl Fib {
         covering.max_by_key(|entry| entry.route.to.1).map(|entry| entry.route.kind)
     }
 
+    /// Whether the neighbour's entry is permanent.
+    pub fn is_permanent(&self, address: IpAddr, ifindex: u32) -> bool {
+        self.neighbours.iter().any(|&(known, dev, _)| known == address && dev == ifindex)
+    }
+
+    /// Whether there are entries that are not.
+    pub fn has_learned(&self) -> bool {
+        !self.learned.is_empty()
+    }
+
+    /// Enters a neighbour that is valid for now, unless its entry is permanent.
+    pub fn learn(&mut self, address: IpAddr, ifindex: u32, mac: Mac) {
+        if !self.is_permanent(address, ifindex) {
+            self.learned.retain(|&(known, dev, _)| known != address || dev != ifindex);
+            self.learned.push((address, ifindex, mac));
+        }
+    }
+
     /// The MAC of a valid neighbour.
     pub fn neighbour(&self, address: IpAddr, ifindex: u32) -> Option<Mac> {
-        let found = self.neighbours.iter().find(|&&(known, dev, _)| known == address && dev == ifindex);
+        let all = self.neighbours.iter().chain(&self.learned);
+        let found = all.into_iter().find(|&&(known, dev, _)| known == address && dev == ifindex);
         found.map(|&(_, _, mac)| mac)
     }
 }

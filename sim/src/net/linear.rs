@@ -11,7 +11,7 @@ const MARGIN: Addr = 0x1000;
 
 /// `head`, `data`, `tail` and `end` of `include/linux/skbuff.h: struct sk_buff`, or `data_hard_start`, `data_meta`,
 /// `data`, `data_end` of `include/net/xdp.h: struct xdp_buff`, v6.12. Offsets count from `head`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Linear {
     head: Addr,
     meta: u32,
@@ -102,6 +102,16 @@ impl Linear {
     /// Metadata and bytes.
     pub fn bytes_with_meta<'m>(&self, mem: &'m Memory) -> &'m [u8] {
         mem.raw(self.meta_addr(), (self.tail - self.meta) as usize)
+    }
+
+    /// The bytes with all room around them, to be [put back](Self::put_back) when another packet was in the window.
+    pub fn room(&self, mem: &Memory) -> Vec<u8> {
+        mem.raw(self.head, self.end as usize).to_vec()
+    }
+
+    /// Puts into the window what [`room`](Self::room) took out of it.
+    pub fn put_back(&self, mem: &mut Memory, room: &[u8]) {
+        mem.raw_mut(self.head, self.end as usize).copy_from_slice(room);
     }
 
     /// Moves the first byte: `by` < 0 takes from the headroom, `by` > 0 gives to it. Metadata stay where they are only

@@ -15,6 +15,7 @@
 //! | [`conntrack`] | the connections that programs make and find |
 //! | [`held`], [`dynptr`] | what a running program has to give back, and its dynptrs |
 //! | `timer` | timers inside map values, and moving the clock |
+//! | [`redirect`] | what the redirect family of helpers leaves for whoever moves frames |
 //! | `test_run` | BPF_PROG_TEST_RUN, one file per kind of program |
 
 pub mod conntrack;
@@ -33,6 +34,7 @@ pub mod kfunc;
 pub mod linear;
 pub mod network;
 pub mod nf;
+pub mod redirect;
 mod run;
 mod saddr;
 pub mod seg6;
@@ -54,4 +56,4 @@ pub use env::Env;
 pub use kernel::{Config, Kernel};
 pub use run::{Packet, Run};
 pub use sockets::{Known, Socket};
-pub use test_run::{Answer, GivenRun, Room, TestRun, TestRunOut, runs_given};
+pub use test_run::{Answer, GivenRun, Room, TestRun, TestRunOut, eth_type_trans, run_program, runs_given};

@@ -34,6 +34,10 @@ pub struct Device {
     pub mtu: u32,
     /// `IFF_UP`.
     pub up: bool,
+    /// Whether there is someone at the other end; without, what is sent is dropped.
+    pub carrier: bool,
+    /// The longest frame its peer takes, where it has one.
+    pub takes: Option<u32>,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// Addresses, each with its prefix length.
@@ -52,6 +56,8 @@ impl Device {
             broadcast: [0; 6],
             mtu: 65536,
             up: true,
+            carrier: true,
+            takes: None,
             loopback: true,
             addresses: vec![
                 (IpAddr::from([127, 0, 0, 1]), 8),
@@ -70,6 +76,8 @@ impl Device {
             broadcast: [0xff; 6],
             mtu: 1500,
             up: true,
+            carrier: true,
+            takes: None,
             loopback: false,
             addresses: Vec::new(),
             forwarding: false,

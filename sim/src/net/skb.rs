@@ -105,7 +105,7 @@ pub enum Dst {
 
 /// A packet and what the kernel knows of it. Header offsets count from the buffer's head, as the kernel's do, and are
 /// `None` where they are unset.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SkBuff {
     /// The linear part.
     pub linear: Linear,
@@ -190,6 +190,8 @@ pub struct SkBuff {
     pub srh: Option<SrhState>,
     /// `tc_at_ingress`.
     pub at_ingress: bool,
+    /// `redirected`: a tc program sent it here.
+    pub redirected: bool,
     /// Whether `data_end` and `data_meta` were computed; a program sees 0 where not.
     pub has_data_pointers: bool,
 }
@@ -197,8 +199,13 @@ pub struct SkBuff {
 impl SkBuff {
     /// A packet of these bytes with `NET_SKB_PAD` of headroom, nothing known of it: `slab_build_skb`.
     pub fn new(mem: &mut Memory, bytes: &[u8]) -> Self {
+        Self::with_headroom(mem, SKB_PAD, bytes)
+    }
+
+    /// The same with another headroom.
+    pub fn with_headroom(mem: &mut Memory, headroom: u32, bytes: &[u8]) -> Self {
         let aligned = (bytes.len() as u32).next_multiple_of(64);
-        let linear = Linear::new(mem, SKB_PAD, bytes, aligned - bytes.len() as u32);
+        let linear = Linear::new(mem, headroom, bytes, aligned - bytes.len() as u32);
         Self {
             linear,
             paged: Vec::new(),
@@ -241,6 +248,7 @@ impl SkBuff {
             dst: Dst::None,
             srh: None,
             at_ingress: false,
+            redirected: false,
             has_data_pointers: false,
         }
     }
@@ -405,6 +413,25 @@ impl SkBuff {
     /// `skb_is_gso`.
     pub fn is_gso(&self) -> bool {
         self.gso_size != 0
+    }
+
+    /// `skb_scrub_packet`: what does not go along to another device, nor, if `xnet`, to another namespace.
+    /// `net/core/skbuff.c`, v6.12.
+    pub fn scrub(&mut self, xnet: bool) {
+        self.pkt_type = pkt_type::HOST;
+        self.skb_iif = 0;
+        self.dst = Dst::None;
+        if xnet {
+            self.mark = 0;
+            self.clear_tstamp();
+        }
+    }
+
+    /// `skb_clear_tstamp`: a delivery time stays.
+    pub fn clear_tstamp(&mut self) {
+        if self.tstamp_type == 0 {
+            self.tstamp = 0;
+        }
     }
 
     /// `skb_gso_reset`.

@@ -216,7 +216,7 @@ fn need_strict(address: IpAddr) -> bool {
 }
 
 /// `fib_result_prefsrc` for IPv4, `ipv6_dev_get_saddr` for IPv6.
-fn source(env: &Env, entry: &Entry, dev: &Device, dst: IpAddr) -> Option<IpAddr> {
+pub fn source(env: &Env, entry: &Entry, dev: &Device, dst: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(dst) = dst else {
         if entry.source.is_some() {
             return entry.source;

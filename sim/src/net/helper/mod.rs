@@ -51,6 +51,7 @@ mod xfrm;
 use std::sync::LazyLock;
 
 pub use call::Call;
+pub use fib::source as prefsrc;
 pub use gpl::{GPL_ONLY, check_license};
 pub use refused::reason;
 

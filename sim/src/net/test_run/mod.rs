@@ -16,13 +16,14 @@ use crate::bpf::engine;
 use crate::bpf::interp::Ran;
 use crate::bpf::machine::ProgId;
 use crate::bpf::program::Program;
-use crate::bpf::{Fault, FaultKind};
+use crate::bpf::{Fault, FaultKind, Machine};
 use crate::net::env::Env;
 use crate::net::kernel::Kernel;
 use crate::net::run::{Packet, Run};
 use crate::uapi::{Errno, ProgType, return_range};
 
 pub use given::{GivenRun, runs_given};
+pub use skb::eth_type_trans;
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 pub const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
@@ -128,30 +129,40 @@ impl Kernel {
 
     /// `bpf_test_run`: the program, `repeat` times over the same packet. Returns the last `r0` and the packet.
     fn run_repeatedly(&mut self, prog: ProgId, packet: Packet, repeat: u32) -> Result<(u32, Packet), Stop> {
-        let image = self.machine.programs[prog.0 as usize].image();
-        let (prog_type, attach_type) = (image.prog_type, image.attach_type);
-        let mut run = Run::new(&mut self.env, packet, prog_type, attach_type);
-        run.expose(&mut self.machine);
-        let range = return_range(prog_type, attach_type);
-        let allowed =
-            |ran: Ran| range.is_none_or(|(least, greatest)| (least..=greatest).contains(&(ran.r0 as i64)));
-        let ran =
-            engine::run_repeatedly(&mut self.machine, &mut run, prog, self.fuel, repeat.max(1), allowed);
-        run.hide(&mut self.machine);
-        run.give_memory_back(&mut self.machine.mem);
-        self.machine.maps.synchronize_rcu(&mut self.machine.mem);
-        let packet = run.packet;
-        let ran = ran.map_err(Stop::Fault)?;
-        match range {
-            Some((least, greatest)) if !allowed(ran) => {
-                let retval = ran.r0 as i64;
-                let what =
-                    format!("returns {retval}, and such a program may return {least} to {greatest} only");
-                let program = &self.machine.programs[prog.0 as usize];
-                Err(Stop::Fault(Box::new(fault_at(program, 0, FaultKind::Instruction(what)))))
-            }
-            _ => Ok((ran.r0 as u32, packet)),
+        run_program(&mut self.machine, &mut self.env, self.fuel, (prog, repeat), packet).map_err(Stop::Fault)
+    }
+}
+
+/// A program, so many times over the same packet. Returns the last `r0` and the packet; an answer that such a program may
+/// not give is a fault.
+pub fn run_program(
+    machine: &mut Machine,
+    env: &mut Env,
+    fuel: u64,
+    (prog, repeat): (ProgId, u32),
+    packet: Packet,
+) -> Result<(u32, Packet), Box<Fault>> {
+    let image = machine.programs[prog.0 as usize].image();
+    let (prog_type, attach_type) = (image.prog_type, image.attach_type);
+    let mut run = Run::new(env, packet, prog_type, attach_type);
+    run.expose(machine);
+    let range = return_range(prog_type, attach_type);
+    let allowed =
+        |ran: Ran| range.is_none_or(|(least, greatest)| (least..=greatest).contains(&(ran.r0 as i64)));
+    let ran = engine::run_repeatedly(machine, &mut run, prog, fuel, repeat.max(1), allowed);
+    run.hide(machine);
+    run.give_memory_back(&mut machine.mem);
+    machine.maps.synchronize_rcu(&mut machine.mem);
+    let packet = run.packet;
+    let ran = ran?;
+    match range {
+        Some((least, greatest)) if !allowed(ran) => {
+            let retval = ran.r0 as i64;
+            let what = format!("returns {retval}, and such a program may return {least} to {greatest} only");
+            let program = &machine.programs[prog.0 as usize];
+            Err(Box::new(fault_at(program, 0, FaultKind::Instruction(what))))
         }
+        _ => Ok((ran.r0 as u32, packet)),
     }
 }
 

@@ -139,7 +139,7 @@ impl Kernel {
 }
 
 /// `net/ethernet/eth.c: eth_type_trans`, v6.12: takes the Ethernet header off and reads it.
-pub(super) fn eth_type_trans(skb: &mut SkBuff, mem: &Memory, dev: &Device) {
+pub fn eth_type_trans(skb: &mut SkBuff, mem: &Memory, dev: &Device) {
     skb.dev = dev.ifindex;
     skb.reset_mac_header();
     let bytes = skb.linear.bytes(mem);
