@@ -1,5 +1,6 @@
 #!/bin/sh
-# Compiles bpf/engine.bpf.c to prebuilt/engine.o and, with packet pointers of 64 bits, to prebuilt/engine.wide.o.
+# Compiles bpf/engine.bpf.c to prebuilt/engine.o and, with packet pointers of 64 bits, to prebuilt/engine.wide.o;
+# bpf/large.bpf.c to prebuilt/large.o.
 #
 #   build.sh           rebuild what is committed
 #   build.sh --check   rebuild elsewhere and fail unless every byte is what is committed
@@ -28,8 +29,9 @@ fi
 {
 	"$clang" $flags -c bpf/engine.bpf.c -o "$out/engine.o"
 	"$clang" $flags -DWIDE_CONTEXT -c bpf/engine.bpf.c -o "$out/engine.wide.o"
+	"$clang" $flags -c bpf/large.bpf.c -o "$out/large.o"
 }
-"$strip" -g "$out/engine.o" "$out/engine.wide.o"
+"$strip" -g "$out/engine.o" "$out/engine.wide.o" "$out/large.o"
 if [ "${1-}" = --check ]; then
 	diff -r prebuilt "$out"
 fi

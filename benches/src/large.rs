@@ -11,6 +11,7 @@ use bpftwin_sim::net::{Config, Kernel};
 use bpftwin_sim::uapi::ProgType;
 
 use crate::programs;
+use crate::subject::LARGE;
 
 /// `exit`, and `goto +0`.
 const EXIT: u64 = 0x95;
@@ -59,6 +60,18 @@ fn median(mut run: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
+/// Opens an object and loads all its programs.
+fn open(what: &'static str, elf: &[u8]) -> Row {
+    let mut insns = 0;
+    let ms = median(|| {
+        let object = Object::parse(what, elf).expect("an object");
+        let mut kernel = Kernel::new(&Config::default());
+        kernel.load(&object, &LoadOptions::default()).expect("loads");
+        insns = kernel.machine.programs.iter().map(|program| program.code().len()).sum();
+    });
+    Row { what, insns, ms }
+}
+
 /// Every row.
 ///
 /// # Panics
@@ -69,17 +82,11 @@ pub fn rows() -> Vec<Row> {
         black_box(Program::new(image34.clone()).expect("decodes"));
     });
     let decoded = Program::new(image34).expect("decodes").code().len();
-    let elf = bpftwin_datapath::object("veth").expect("bundled").bytes;
-    let mut insns = 0;
-    let open = median(|| {
-        let object = Object::parse("veth.o", elf).expect("an object");
-        let mut kernel = Kernel::new(&Config::default());
-        kernel.load(&object, &LoadOptions::default()).expect("loads");
-        insns = kernel.machine.programs.iter().map(|program| program.code().len()).sum();
-    });
+    let veth = bpftwin_datapath::object("veth").expect("bundled").bytes;
     let mut rows = vec![
         Row { what: "decode", insns: decoded, ms: decode },
-        Row { what: "open and load veth", insns, ms: open },
+        open("open and load veth", veth),
+        open("open and load large", LARGE),
     ];
     if jit::available().is_ok() {
         for insns in [1_000, 5_000, 20_000] {

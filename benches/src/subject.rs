@@ -28,7 +28,11 @@ pub struct Subject {
     pub case: Case,
 }
 
-/// Every row: the programs of `bpf/engine.bpf.c` over one packet, and the bundled `veth` over many.
+/// `bpf/large.bpf.c`, compiled.
+pub const LARGE: &[u8] = include_bytes!("../prebuilt/large.o");
+
+/// Every row: the programs of `bpf/engine.bpf.c` over one packet, the bundled `veth` over many, and all stages of
+/// `bpf/large.bpf.c` over one.
 ///
 /// # Panics
 /// If a bundled scenario does not resolve.
@@ -36,11 +40,11 @@ pub fn subjects() -> Vec<Subject> {
     let mut subjects: Vec<Subject> =
         programs::NAMES.into_iter().map(|name| Subject { name, case: engine(name) }).collect();
     subjects.push(Subject { name: "veth", case: mixed() });
+    subjects.push(Subject { name: "large", case: one("large", "large", LARGE, Vec::new(), "stage_0") });
     subjects
 }
 
 fn engine(program: &str) -> Case {
-    let object = "engine".to_owned();
     let maps = programs::MAPS.iter().flat_map(|&(map, ..)| {
         let write = |(key, value): (Vec<u8>, Vec<u8>)| MapWrite {
             object: "engine".to_owned(),
@@ -50,25 +54,32 @@ fn engine(program: &str) -> Case {
         };
         programs::elements(map).into_iter().map(write)
     });
+    let mut case = one(program, "engine", programs::KERNEL_CONTEXT, vec![program.to_owned()], program);
+    case.maps = maps.collect();
+    case
+}
+
+/// The packet through one program. `load`: the programs to load; none is all.
+fn one(name: &str, object: &str, elf: &[u8], load: Vec<String>, program: &str) -> Case {
     let mut ctx = vec![0; CTX_MARK + 4];
     ctx[CTX_MARK..].copy_from_slice(&MARK.to_le_bytes());
     Case {
-        name: program.to_owned(),
+        name: name.to_owned(),
         objects: vec![ObjectImage {
-            name: object.clone(),
-            elf: programs::KERNEL_CONTEXT.to_vec().into(),
+            name: object.to_owned(),
+            elf: elf.to_vec().into(),
             globals: Vec::new(),
-            programs: vec![program.to_owned()],
+            programs: load,
             types: Vec::new(),
             sizes: Vec::new(),
             kconfig: Vec::new(),
             kernel_types: None,
         }],
-        maps: maps.collect(),
+        maps: Vec::new(),
         network: Network::default(),
         runs: vec![Run {
             name: program.to_owned(),
-            object,
+            object: object.to_owned(),
             program: program.to_owned(),
             data: programs::packet().into(),
             ctx: ctx.into(),
