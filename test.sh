@@ -35,6 +35,12 @@ cargo build --release --locked -p bpftwin-conformance -p bpftwin-kernel-tests
 step "the simulator gives the same bytes in debug and release"
 sh conformance/tests/determinism.sh
 
+step "simulator and a kernel in a virtual machine agree, without privilege"
+target/release/bpftwin kernels fetch 6.12
+without="env"
+[ "$(id -u)" != 0 ] || without="setpriv --inh-caps=-all --bounding-set=-all --no-new-privs"
+$without target/release/bpftwin compare --plane sim,prog-run@6.12
+
 if [ "$(id -u)" = 0 ]; then
     as_root="env"
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then

@@ -4,8 +4,9 @@
 set -eu
 
 # What for: cc links Rust; clang-19 and llvm-19 compile and strip the BPF C; libelf, zlib and make build libbpf;
-# libbpf-dev has the BPF C headers; iproute2 and procps set up and inspect namespaces in tests.
-packages="gcc libc6-dev make pkg-config clang-19 llvm-19 libelf-dev zlib1g-dev libbpf-dev iproute2 procps"
+# libbpf-dev has the BPF C headers; iproute2 and procps set up and inspect namespaces in tests;
+# qemu-system-x86 runs other kernels, xz-utils unpacks their modules, util-linux takes privilege away.
+packages="gcc libc6-dev make pkg-config clang-19 llvm-19 libelf-dev zlib1g-dev libbpf-dev iproute2 procps qemu-system-x86 xz-utils util-linux"
 
 missing=""
 for package in $packages; do

@@ -1,6 +1,8 @@
 //! One scenario from file to verdict: resolve, run on the planes asked for, check, compare, confirm by goldens.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::uapi::Release;
@@ -10,9 +12,10 @@ use crate::check::{Checked, check};
 use crate::compare::{Comparison, Difference, Tally, compare};
 use crate::described::Described;
 use crate::golden;
+use crate::guest::Pool;
 use crate::ledger::{Date, Judgement, Ledger};
 use crate::observation::{Observation, Report};
-use crate::plane::kernel::KernelPlane;
+use crate::plane::kernel::{KernelPlane, Where};
 use crate::plane::sim::SimPlane;
 use crate::plane::{Plane, Unavailable};
 use crate::resolve::{Library, Refusal, Resolved, resolve_for};
@@ -20,37 +23,56 @@ use crate::scenario::Scenario;
 use crate::scenario::mistake::Mistakes;
 
 /// A plane by name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PlaneName {
     /// The simulator, in this process.
     Sim,
-    /// BPF_PROG_TEST_RUN on this machine's kernel.
-    ProgRun,
-    /// Real devices in network namespaces of this machine's kernel.
-    Netns,
+    /// BPF_PROG_TEST_RUN on a kernel.
+    ProgRun(Where),
+    /// Real devices in network namespaces of a kernel.
+    Netns(Where),
 }
 
 impl PlaneName {
     /// As on the command line.
-    pub const fn text(self) -> &'static str {
+    pub fn text(&self) -> Cow<'static, str> {
+        let at = |plane: &'static str, kernel: &Where| match kernel {
+            Where::Host => plane.into(),
+            Where::Guest(name) => format!("{plane}@{name}").into(),
+        };
         match self {
-            Self::Sim => "sim",
-            Self::ProgRun => "prog-run",
-            Self::Netns => "netns",
+            Self::Sim => "sim".into(),
+            Self::ProgRun(kernel) => at("prog-run", kernel),
+            Self::Netns(kernel) => at("netns", kernel),
         }
     }
 
-    /// The kernel's plane that takes a case: topologies need devices.
-    pub const fn of_kernel(case: &Case) -> Self {
-        if case.topology.is_some() { Self::Netns } else { Self::ProgRun }
+    /// The plane of a kernel that takes a case: topologies need devices.
+    pub const fn of_kernel(kernel: Where, case: &Case) -> Self {
+        if case.topology.is_some() { Self::Netns(kernel) } else { Self::ProgRun(kernel) }
+    }
+
+    /// The kernel this plane asks.
+    pub const fn kernel(&self) -> Option<&Where> {
+        match self {
+            Self::Sim => None,
+            Self::ProgRun(kernel) | Self::Netns(kernel) => Some(kernel),
+        }
+    }
+
+    /// Whether this is the plane of its kernel that takes a case.
+    fn takes(&self, case: &Case) -> bool {
+        self.kernel().is_some_and(|kernel| *self == Self::of_kernel(kernel.clone(), case))
     }
 }
 
 /// What a suite is run with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The planes, at least one, each once.
+    /// The planes, at least one, each once, and of one kernel at most.
     pub planes: Vec<PlaneName>,
+    /// Virtual machines, for the kernels that need them.
+    pub guests: Arc<Pool>,
     /// The kernel the simulator speaks as; `None`: the one compared with, or the newest.
     pub as_kernel: Option<Release>,
     /// What runs programs in the simulator.
@@ -67,6 +89,12 @@ impl Settings {
     /// Whether the simulator is one of the planes.
     pub fn simulates(&self) -> bool {
         self.planes.contains(&PlaneName::Sim)
+    }
+
+    /// The plane that has a kernel run a case, if there is one.
+    pub fn kernel(&self, case: &Case) -> Option<Result<KernelPlane, Unavailable>> {
+        let plane = self.planes.iter().find(|plane| plane.takes(case))?;
+        Some(KernelPlane::find().map(|found| found.of(plane.clone(), self.guests.clone())))
     }
 }
 
@@ -123,7 +151,7 @@ impl Status {
 #[derive(Clone, Debug)]
 pub struct PlaneResult {
     /// The plane.
-    pub plane: &'static str,
+    pub plane: String,
     /// What it saw.
     pub seen: Observation,
     /// The scenario's expectations against it.
@@ -152,6 +180,8 @@ pub struct CaseReport {
     pub text: String,
     /// What it says it is about; empty if it cannot be read.
     pub title: String,
+    /// The planes it was to run on.
+    pub asked: Vec<PlaneName>,
     /// How it came out.
     pub status: Status,
     /// The case, if it is one.
@@ -192,6 +222,7 @@ pub fn run(item: &Item, settings: &Settings) -> CaseReport {
         file: item.file.clone(),
         text: item.text.clone(),
         title: String::new(),
+        asked: settings.planes.clone(),
         status: Status::Pass,
         resolved: None,
         planes: Vec::new(),
@@ -239,13 +270,12 @@ fn observe(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) ->
         engine: settings.engine,
         ..SimPlane::default()
     };
-    let takes = PlaneName::of_kernel(&resolved.case);
-    if settings.planes.iter().all(|plane| !matches!(plane, PlaneName::Sim) && *plane != takes) {
+    if settings.planes.iter().all(|plane| plane.kernel().is_some() && !plane.takes(&resolved.case)) {
         let forms = "prog-run takes packets, netns takes topologies".to_owned();
         return Err(Status::Inapplicable(forms));
     }
-    if settings.planes.contains(&takes) {
-        let kernel = KernelPlane::find().map_err(Status::Unavailable)?.of(takes);
+    if let Some(kernel) = settings.kernel(&resolved.case) {
+        let kernel = kernel.map_err(Status::Unavailable)?;
         let seen = ask(&kernel, resolved)?;
         if settings.as_kernel.is_none() {
             sim.release = Release::of_uname(&seen.begin.kernel).ok_or_else(|| {
@@ -257,11 +287,15 @@ fn observe(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) ->
             })?;
         }
         (sim.nr_cpus, sim.cpu) = (seen.begin.nr_cpus, seen.begin.cpu);
-        report.planes.push(PlaneResult { plane: kernel.name(), checked: check(resolved, &seen), seen });
+        report.planes.push(PlaneResult {
+            plane: kernel.name().to_owned(),
+            checked: check(resolved, &seen),
+            seen,
+        });
     }
     if settings.simulates() {
         let seen = ask(&sim, resolved)?;
-        let result = PlaneResult { plane: sim.name(), checked: check(resolved, &seen), seen };
+        let result = PlaneResult { plane: sim.name().to_owned(), checked: check(resolved, &seen), seen };
         report.planes.insert(0, result);
     }
     Ok(())
@@ -297,7 +331,7 @@ fn judged(
 fn compare_planes(resolved: &Resolved, settings: &Settings, report: &mut CaseReport) {
     let [left, right] = &report.planes[..] else { return };
     let comparison = compare(&resolved.case, &resolved.shape, &resolved.ignores, &left.seen, &right.seen);
-    let sides = (left.plane.to_owned(), format!("{} {}", right.plane, right.seen.begin.kernel));
+    let sides = (left.plane.clone(), format!("{} {}", right.plane, right.seen.begin.kernel));
     let compared = judged(resolved, settings, comparison, sides);
     if compared.judgement.unexplained.is_empty() {
         report.confirmed_by.push(right.seen.begin.kernel.clone());

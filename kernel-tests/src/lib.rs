@@ -7,6 +7,7 @@
 pub mod elements;
 pub mod external;
 pub mod failure;
+pub mod guest;
 mod log;
 mod netns;
 pub mod network;

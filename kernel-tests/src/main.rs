@@ -7,6 +7,7 @@ use bpftwin_conformance::case::Case;
 use bpftwin_conformance::observation::Event;
 use bpftwin_kernel_tests::external;
 use bpftwin_kernel_tests::failure::Failure;
+use bpftwin_kernel_tests::guest;
 use bpftwin_kernel_tests::plane::Plane;
 use bpftwin_kernel_tests::privilege;
 use bpftwin_kernel_tests::probe::Prober;
@@ -14,7 +15,7 @@ use bpftwin_kernel_tests::probe::Prober;
 const HELP: &str = "\
 Runs BPF programs on this machine's kernel: with BPF_PROG_TEST_RUN, or at devices of network namespaces.
 
-Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --help | --version]
+Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --guest | --help | --version]
 
 Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
 begin, one line per run, then end or decline. `bpftwin --plane prog-run` or
@@ -25,6 +26,8 @@ begin, one line per run, then end or decline. `bpftwin --plane prog-run` or
   --check    say whether this machine can be asked, and stop
   --objects  load object files as the simulator does and as libbpf does, and print which load and why others do not;
              programs of types that are not simulated are left out
+  --guest    be the first process of a virtual machine and take commands from its serial port; `bpftwin --plane
+             prog-run@KERNEL` starts such machines
   --help     this text
   --version  the version
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["--probe"] => answer_probes(),
         ["--check"] => check(),
         ["--objects", _, ..] => try_objects(&arguments[1..]),
+        ["--guest"] => guest::serve(),
         ["--help" | "-h"] => write_out(HELP),
         ["--version" | "-V"] => write_out(concat!("bpftwin-kernel ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => Err(Failure::Case(format!("cannot do {arguments:?}; see --help"))),

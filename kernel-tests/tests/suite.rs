@@ -1,7 +1,9 @@
 //! C unit tests on both planes: each test comes out the same, and every step agrees field by field. Needs root.
 
+use std::sync::Arc;
+
 use bpftwin_conformance::ledger::{Date, Ledger};
-use bpftwin_conformance::plane::kernel::KernelPlane;
+use bpftwin_conformance::plane::kernel::{KernelPlane, Where};
 use bpftwin_conformance::suite::{self, PlaneName};
 use bpftwin_conformance::unit::{ObjectReport, Settings, Status, Verdict, run};
 use bpftwin_sim::bpf::Engine;
@@ -10,6 +12,7 @@ fn settings(planes: &[PlaneName]) -> Settings {
     Settings {
         run: suite::Settings {
             planes: planes.to_vec(),
+            guests: Arc::default(),
             as_kernel: None,
             engine: Engine::default(),
             described: bpftwin_conformance::described::Described::default(),
@@ -23,7 +26,7 @@ fn settings(planes: &[PlaneName]) -> Settings {
 }
 
 fn compared(file: &str, elf: &[u8]) -> ObjectReport {
-    let settings = settings(&[PlaneName::Sim, PlaneName::ProgRun]);
+    let settings = settings(&[PlaneName::Sim, PlaneName::ProgRun(Where::Host)]);
     let report = run(file, elf, &settings);
     assert_eq!(report.status, Status::Ran, "{file}: {report:#?}");
     let [(_, sim), (_, kernel)] = &report.planes[..] else { panic!("two planes") };
@@ -54,7 +57,7 @@ fn tests_that_fail() {
 #[test]
 fn a_test_the_verifier_refuses() {
     let elf = include_bytes!("../../conformance/tests/suite/fault.o");
-    let report = run("fault.o", elf, &settings(&[PlaneName::ProgRun]));
+    let report = run("fault.o", elf, &settings(&[PlaneName::ProgRun(Where::Host)]));
     assert_eq!(report.status, Status::Ran, "{report:#?}");
     let tests: Vec<_> = report.tests().collect();
     assert_eq!(tests, [("fault", Verdict::Error), ("good", Verdict::Pass)]);

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use bpftwin_conformance::described;
 use bpftwin_conformance::fuzz::instructions::Level;
+use bpftwin_conformance::kernels::check_name;
 use bpftwin_conformance::ledger::Date;
+use bpftwin_conformance::plane::kernel::Where;
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::bpf::Engine;
 use bpftwin_sim::uapi::{ProgType, Release};
@@ -74,6 +76,9 @@ pub enum Verb {
     Fuzz(Fuzz),
     /// What this machine can do, and why not
     Doctor,
+    /// Kernels for virtual machines: planes such as prog-run@6.12, without privilege
+    #[command(subcommand)]
+    Kernels(Kernels),
     /// The JSON Schema of scenario files, for editors
     Schema,
     /// A completion script for a shell
@@ -87,10 +92,39 @@ pub enum Verb {
     Check(Files),
 }
 
+#[derive(Subcommand, Debug)]
+pub enum Kernels {
+    /// Those in the cache, and those that can be fetched
+    List,
+    /// Get Debian's kernels into the cache, with apt and as an ordinary user
+    Fetch {
+        /// Names that `list` tells
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Put a kernel of yours into the cache
+    Add {
+        /// What it is called from now on, as in prog-run@NAME
+        #[arg(value_name = "NAME", value_parser = kernel_name)]
+        name: String,
+        /// The kernel image, a bzImage such as /boot/vmlinuz-*
+        #[arg(value_name = "VMLINUZ", value_hint = ValueHint::FilePath)]
+        vmlinuz: PathBuf,
+        /// Its folder in /lib/modules; without it, all a machine needs is built in
+        #[arg(value_name = "MODULES", value_hint = ValueHint::DirPath)]
+        modules: Option<PathBuf>,
+    },
+}
+
+fn kernel_name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
 /// What scenarios and suites are run with.
 #[derive(Args, Debug, Clone)]
 pub struct How {
-    /// The planes, separated by commas: sim, prog-run, netns. The simulator is compared with the one that takes the case
+    /// The planes, separated by commas: sim, prog-run, netns; prog-run@KERNEL and netns@KERNEL in a virtual machine with
+    /// one of `kernels list`. The simulator is compared, on every kernel, with the one that takes the case
     #[arg(long, value_delimiter = ',', value_parser = plane)]
     pub plane: Vec<PlaneName>,
     /// The kernel the simulator speaks as; if not given, the one compared with, or the newest
@@ -303,10 +337,15 @@ fn named(offered: impl Fn(Engine) -> bool) -> impl TypedValueParser<Value = Engi
 }
 
 fn plane(text: &str) -> Result<PlaneName, String> {
-    match text {
-        "sim" => Ok(PlaneName::Sim),
-        "prog-run" => Ok(PlaneName::ProgRun),
-        "netns" => Ok(PlaneName::Netns),
-        _ => Err("there are: sim, prog-run, netns".into()),
+    let (plane, kernel) = match text.split_once('@') {
+        None => (text, Where::Host),
+        Some((plane, kernel)) => (plane, Where::Guest(kernel_name(kernel)?)),
+    };
+    match (plane, kernel) {
+        ("sim", Where::Host) => Ok(PlaneName::Sim),
+        ("sim", Where::Guest(_)) => Err("the simulator speaks as another kernel with --as-kernel".into()),
+        ("prog-run", kernel) => Ok(PlaneName::ProgRun(kernel)),
+        ("netns", kernel) => Ok(PlaneName::Netns(kernel)),
+        _ => Err("there are: sim, prog-run, netns, prog-run@KERNEL, netns@KERNEL".into()),
     }
 }

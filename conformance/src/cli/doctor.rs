@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use bpftwin_conformance::case::{Case, Device, Does, End, Link, Namespace, Network, Step, Topology};
 use bpftwin_conformance::exit::Exit;
+use bpftwin_conformance::guest::qemu;
+use bpftwin_conformance::kernels::Cache;
 use bpftwin_conformance::observation::{Event, Outcome, Report};
 use bpftwin_conformance::plane::Plane;
-use bpftwin_conformance::plane::kernel::KernelPlane;
+use bpftwin_conformance::plane::kernel::{KernelPlane, Where};
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::uapi::Release;
 
@@ -78,8 +81,13 @@ fn look() -> Vec<Finding> {
             &["clang-19", "clang"],
             "needed only to rebuild the bundled objects: apt install clang-19",
         ),
-        tool("qemu", &["qemu-system-x86_64"], "needed only for other kernels, which no plane uses yet"),
-        file("kvm", "/dev/kvm", "virtual machines would be emulated"),
+        tool(
+            "qemu",
+            &[qemu::QEMU],
+            "needed only for planes such as prog-run@6.12: apt install --no-install-recommends qemu-system-x86",
+        ),
+        kvm(),
+        kernels_here(),
     ]);
     findings
 }
@@ -114,7 +122,8 @@ fn plane_netns() -> Finding {
     let advice =
         "as plane prog-run and with CAP_SYS_ADMIN, on a kernel with veth, where /proc shows ksoftirqd";
     let finding = |there, says| Finding { what: "plane netns", there, says, advice };
-    let asked = KernelPlane::find().and_then(|plane| plane.of(PlaneName::Netns).run(&one_frame()));
+    let asked = KernelPlane::find()
+        .and_then(|plane| plane.of(PlaneName::Netns(Where::Host), Arc::default()).run(&one_frame()));
     match asked {
         Err(trouble) => finding(false, trouble.why),
         Ok(Report::Declined(decline)) => finding(false, decline.reason),
@@ -164,6 +173,32 @@ fn one_frame() -> Case {
                 does: Does::Send { namespace: "a".into(), device: "eth0".into(), frame },
             }],
         }),
+    }
+}
+
+fn kvm() -> Finding {
+    let advice = "virtual machines are emulated, which takes longer and gives the same results";
+    let (there, says) = match qemu::may_use_kvm() {
+        Err(why) => (false, why),
+        Ok(()) if Cache::open().is_ok_and(|cache| cache.kvm_fails()) => {
+            (false, "/dev/kvm is there; a machine on it did not start".into())
+        }
+        Ok(()) => (true, "/dev/kvm".into()),
+    };
+    Finding { what: "kvm", there, says, advice }
+}
+
+fn kernels_here() -> Finding {
+    let kernels = Cache::open().map(|cache| cache.kernels()).unwrap_or_default();
+    let says: Vec<_> =
+        kernels.iter().map(|kernel| format!("{} ({})", kernel.name, kernel.manifest.release)).collect();
+    let there = !kernels.is_empty();
+    let says = if there { says.join(", ") } else { "none in the cache".to_owned() };
+    Finding {
+        what: "guest kernels",
+        there,
+        says,
+        advice: "`bpftwin kernels fetch 6.12` gets one, without privilege",
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod fuzz;
 mod in_order;
+mod kernels;
 mod mistakes;
 mod new;
 mod objects;
@@ -19,6 +20,7 @@ use std::num::NonZero;
 use std::process::ExitCode;
 
 use bpftwin_conformance::exit::Exit;
+use bpftwin_conformance::plane::kernel::Where;
 use bpftwin_conformance::suite::PlaneName;
 use bpftwin_sim::bpf::Memory;
 use clap::{CommandFactory, Parser};
@@ -107,8 +109,15 @@ pub fn main() -> ExitCode {
 
 /// Whether every thread may have a simulated kernel, where the verb starts any.
 fn room_for_guests(verb: &Verb) -> Result<(), Stop> {
-    if matches!(verb, Verb::Doctor | Verb::Schema | Verb::Completions { .. } | Verb::New(_) | Verb::Check(_))
-    {
+    if matches!(
+        verb,
+        Verb::Doctor
+            | Verb::Kernels(_)
+            | Verb::Schema
+            | Verb::Completions { .. }
+            | Verb::New(_)
+            | Verb::Check(_)
+    ) {
         return Ok(());
     }
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -144,13 +153,15 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
             if suite::are_objects(&selection.what) {
                 return suite::compare(terminal, selection);
             }
-            run::run(terminal, selection, &[PlaneName::Sim, PlaneName::ProgRun, PlaneName::Netns])
+            let planes = [PlaneName::Sim, PlaneName::ProgRun(Where::Host), PlaneName::Netns(Where::Host)];
+            run::run(terminal, selection, &planes)
         }
         Verb::Suite(given) => suite::suite(terminal, given),
         Verb::Record(record) => record::record(terminal, record),
         Verb::Objects(objects) => objects::objects(terminal, objects),
         Verb::Fuzz(arguments) => fuzz::fuzz(terminal, arguments),
         Verb::Doctor => doctor::doctor(terminal),
+        Verb::Kernels(verb) => kernels::kernels(terminal, verb),
         Verb::Schema => {
             let schema = serde_json::to_string_pretty(&bpftwin_conformance::scenario::schema());
             terminal.out(&(schema.expect("a schema is JSON") + "\n"))?;

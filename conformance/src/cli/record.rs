@@ -1,9 +1,10 @@
 //! `bpftwin record`: what the kernel does becomes the golden.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bpftwin_conformance::exit::Exit;
-use bpftwin_conformance::plane::kernel::KernelPlane;
+use bpftwin_conformance::plane::kernel::{KernelPlane, Where};
 use bpftwin_conformance::resolve::{Refusal, resolve};
 use bpftwin_conformance::scenario::Scenario;
 use bpftwin_conformance::suite::{Item, PlaneName, Status, ask};
@@ -48,7 +49,7 @@ fn one(item: &Item, plane: &KernelPlane, color: bool) -> Result<Recorded, Stop> 
             return Ok(Recorded::Declined(format!("{}: not yet: {what}\n", item.name)));
         }
     };
-    let plane = plane.clone().of(PlaneName::of_kernel(&resolved.case));
+    let plane = plane.clone().of(PlaneName::of_kernel(Where::Host, &resolved.case), Arc::default());
     let mut seen = match ask(&plane, &resolved) {
         Ok(seen) => seen,
         Err(Status::Inapplicable(why)) => return Ok(Recorded::Declined(format!("{}: {why}\n", item.name))),

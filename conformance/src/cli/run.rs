@@ -1,12 +1,15 @@
 //! `bpftwin run` and `bpftwin compare`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bpftwin_conformance::bundled;
 use bpftwin_conformance::exit::{Exit, exit};
 use bpftwin_conformance::ledger::{Date, Ledger};
+use bpftwin_conformance::plane::kernel::Where;
 use bpftwin_conformance::report::human::Look;
 use bpftwin_conformance::report::{github, human, json, junit, pcapng};
 use bpftwin_conformance::suite::{CaseReport, Item, PlaneName, Settings, Status, run as run_one};
@@ -20,6 +23,9 @@ use super::{Stop, Terminal, mistakes, select};
 pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> Result<Exit, Stop> {
     let items = select::select(&selection.what)?;
     let settings = settings(&selection.how, planes)?;
+    let matrix = matrix(&settings);
+    let cells: Vec<(&Item, &Settings)> =
+        items.iter().flat_map(|item| matrix.iter().map(move |settings| (item, settings))).collect();
     let look = Look {
         color: terminal.color,
         verbosity: i8::try_from(terminal.global.verbose).unwrap_or(i8::MAX)
@@ -28,12 +34,22 @@ pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> 
     let start = Instant::now();
     match terminal.global.format {
         Format::Human if look.verbosity >= 0 => terminal.out(&human::banner(&settings, items.len(), look))?,
-        Format::Json => terminal.out(&json::begin(&settings, items.len()))?,
+        Format::Json => terminal.out(&json::begin(&settings, cells.len()))?,
         _ => {}
     }
-    let progress = progress(terminal, items.len());
-    let work = |item: &Item| run_one(item, &settings);
-    let reports = in_order(&items, selection.how.jobs, work, |report, took| {
+    let progress = progress(terminal, cells.len());
+    let work = |(item, settings): &(&Item, &Settings)| {
+        let mut report = run_one(item, settings);
+        if let ([_, _, ..], Some(kernel)) = (&matrix[..], settings.planes.iter().find_map(PlaneName::kernel))
+        {
+            report.name = match kernel {
+                Where::Host => report.name,
+                Where::Guest(kernel) => format!("{}@{kernel}", report.name),
+            };
+        }
+        report
+    };
+    let reports = in_order(&cells, selection.how.jobs, work, |report, took| {
         progress.inc(1);
         progress.suspend(|| say(terminal, report, took, look))
     });
@@ -43,7 +59,7 @@ pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> 
     match terminal.global.format {
         Format::Human => terminal.out(&conclusion(&reports, &settings, start.elapsed(), look))?,
         Format::Json => terminal.out(&json::end(&reports, exit))?,
-        Format::Junit => terminal.out(&junit::xml(&reports, &settings))?,
+        Format::Junit => terminal.out(&junit::xml(&reports))?,
         Format::Github => {}
     }
     if let Some(file) = &selection.pcapng {
@@ -53,6 +69,20 @@ pub fn run(terminal: &Terminal, selection: &Selection, planes: &[PlaneName]) -> 
     Ok(exit)
 }
 
+/// Each kernel with what else was asked for, since the simulator speaks as one kernel at a time.
+fn matrix(settings: &Settings) -> Vec<Settings> {
+    let kernels: BTreeSet<_> = settings.planes.iter().filter_map(PlaneName::kernel).collect();
+    if kernels.is_empty() {
+        return vec![settings.clone()];
+    }
+    let asks = |plane: &PlaneName, kernel| plane.kernel().is_none_or(|of| of == kernel);
+    let with = |kernel| {
+        let planes = settings.planes.iter().filter(|plane| asks(plane, kernel)).cloned().collect();
+        Settings { planes, ..settings.clone() }
+    };
+    kernels.into_iter().map(with).collect()
+}
+
 /// What was asked for; `default` if no planes are named.
 pub fn settings(how: &How, default: &[PlaneName]) -> Result<Settings, Stop> {
     let mut planes: Vec<PlaneName> = if how.plane.is_empty() { default.to_vec() } else { how.plane.clone() };
@@ -60,6 +90,7 @@ pub fn settings(how: &How, default: &[PlaneName]) -> Result<Settings, Stop> {
     planes.dedup();
     Ok(Settings {
         planes,
+        guests: Arc::default(),
         as_kernel: how.as_kernel,
         engine: how.engine,
         described: how.described.read().map_err(Stop::usage)?,

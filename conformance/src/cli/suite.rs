@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bpftwin_conformance::compare::IgnoreRule;
 use bpftwin_conformance::exit::Exit;
+use bpftwin_conformance::plane::kernel::Where;
 use bpftwin_conformance::report::human::Look;
 use bpftwin_conformance::report::{unit, unit_data};
 use bpftwin_conformance::suite::PlaneName;
@@ -28,11 +29,15 @@ pub fn compare(terminal: &Terminal, selection: &Selection) -> Result<Exit, Stop>
     if selection.pcapng.is_some() {
         return Err(Stop::usage("--pcapng is for scenarios"));
     }
+    let both = vec![PlaneName::Sim, PlaneName::ProgRun(Where::Host)];
     let suite = Suite {
         objects: selection.what.iter().map(PathBuf::from).collect(),
         filter: Vec::new(),
         ignore: Vec::new(),
-        how: How { plane: vec![PlaneName::Sim, PlaneName::ProgRun], ..selection.how.clone() },
+        how: How {
+            plane: if selection.how.plane.is_empty() { both } else { selection.how.plane.clone() },
+            ..selection.how.clone()
+        },
     };
     self::suite(terminal, &suite)
 }
@@ -81,8 +86,12 @@ pub fn suite(terminal: &Terminal, suite: &Suite) -> Result<Exit, Stop> {
 }
 
 fn settings(suite: &Suite) -> Result<Settings, Stop> {
+    let run = run::settings(&suite.how, &[PlaneName::Sim])?;
+    if run.planes.iter().filter_map(PlaneName::kernel).count() > 1 {
+        return Err(Stop::usage("suites are compared with one kernel at a time"));
+    }
     Ok(Settings {
-        run: run::settings(&suite.how, &[PlaneName::Sim])?,
+        run,
         kernel: None,
         filter: suite.filter.clone(),
         ignores: suite.ignore.iter().map(|field| IgnoreRule::asked(field)).collect(),

@@ -1,15 +1,18 @@
-//! Planes `prog-run` and `netns`: BPF_PROG_TEST_RUN, or devices in network namespaces, on a real kernel, asked through the program `bpftwin-kernel`, which is spawned
-//! and never linked: privilege and C libraries stay in that one binary.
+//! Planes `prog-run` and `netns`: BPF_PROG_TEST_RUN, or devices in network namespaces, on a real kernel, asked through the
+//! program `bpftwin-kernel`, which is spawned and never linked: privilege and C libraries stay in that one binary. It runs
+//! here, or as the same file in a virtual machine.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use super::{Plane, Unavailable};
 use crate::case::Case;
+use crate::guest::Pool;
 use crate::observation::{Event, Report};
 use crate::suite::PlaneName;
 
@@ -20,11 +23,22 @@ pub const VARIABLE: &str = "BPFTWIN_KERNEL";
 /// How long it may say nothing.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// The host's kernel.
+/// Which kernel a plane asks.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Where {
+    /// This machine's.
+    Host,
+    /// One of the cache, in a virtual machine, by its name.
+    Guest(String),
+}
+
+/// A kernel, and the way to it.
 #[derive(Clone, Debug)]
 pub struct KernelPlane {
+    name: String,
     binary: PathBuf,
     plane: PlaneName,
+    guests: Arc<Pool>,
 }
 
 impl KernelPlane {
@@ -56,13 +70,14 @@ impl KernelPlane {
 
     /// A certain binary.
     pub fn at(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), plane: PlaneName::ProgRun }
+        let plane = PlaneName::ProgRun(Where::Host);
+        Self { name: plane.text().into_owned(), binary: binary.into(), plane, guests: Arc::default() }
     }
 
-    /// The same as another plane: the binary looks at the case.
+    /// The same as another plane, with the machines it may run in. The binary looks at the case.
     #[must_use]
-    pub fn of(self, plane: PlaneName) -> Self {
-        Self { plane, ..self }
+    pub fn of(self, plane: PlaneName, guests: Arc<Pool>) -> Self {
+        Self { name: plane.text().into_owned(), plane, guests, ..self }
     }
 
     /// The binary.
@@ -86,12 +101,33 @@ impl KernelPlane {
 }
 
 impl Plane for KernelPlane {
-    fn name(&self) -> &'static str {
-        self.plane.text()
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
         let json = serde_json::to_vec(case).expect("a case has only string keys");
+        let (events, how, stderr) = match self.plane.kernel() {
+            None | Some(Where::Host) => self.on_host(json)?,
+            Some(Where::Guest(kernel)) => {
+                let (lines, ended) = self.guests.call(kernel, &self.binary, &[], &json)?;
+                let events = lines.iter().map(|line| event(line)).collect::<Result<_, _>>();
+                let how = (ended.code != Some(0)).then(|| {
+                    ended.code.map_or_else(|| format!("it was killed ({:?})", ended.signal), exit_code)
+                });
+                (events.map_err(|why| self.broken(&why, &ended.stderr))?, how, ended.stderr)
+            }
+        };
+        match how {
+            None => Report::collect(events).map_err(|garbled| self.broken(&garbled.to_string(), &stderr)),
+            Some(how) => Err(self.broken(&how, &stderr)),
+        }
+    }
+}
+
+impl KernelPlane {
+    /// Has a process of this machine answer: the events, how it ended if not well, what it wrote to standard error.
+    fn on_host(&self, json: Vec<u8>) -> Result<(Vec<Event>, Option<String>, String), Unavailable> {
         let mut child = Command::new(&self.binary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,18 +150,10 @@ impl Plane for KernelPlane {
         let status = child.wait();
         let _ = writer.join();
         let stderr = stderr.join().unwrap_or_default();
-        let events = events?;
-        match status {
-            Ok(status) if status.success() => {
-                Report::collect(events).map_err(|garbled| self.broken(&garbled.to_string(), &stderr))
-            }
-            Ok(status) => Err(self.broken(&ended(status), &stderr)),
-            Err(error) => Err(self.broken(&error.to_string(), &stderr)),
-        }
+        let status = status.map_err(|error| self.broken(&error.to_string(), &stderr))?;
+        Ok((events?, (!status.success()).then(|| ended(status)), stderr))
     }
-}
 
-impl KernelPlane {
     fn events(
         &self,
         lines: &Receiver<std::io::Result<String>>,
@@ -141,12 +169,9 @@ impl KernelPlane {
                     return Err(self.give_up(child, &format!("silent for {} s", SILENCE.as_secs())));
                 }
             };
-            match serde_json::from_str(&line) {
+            match event(&line) {
                 Ok(event) => events.push(event),
-                Err(error) => {
-                    let start: String = line.chars().take(80).collect();
-                    return Err(self.give_up(child, &format!("not an event ({error}): {start}")));
-                }
+                Err(why) => return Err(self.give_up(child, &why)),
             }
         }
     }
@@ -170,12 +195,22 @@ fn lines_of(stdout: impl Read + Send + 'static) -> Receiver<std::io::Result<Stri
     receiver
 }
 
+fn event(line: &str) -> Result<Event, String> {
+    serde_json::from_str(line).map_err(|error| {
+        let start: String = line.chars().take(80).collect();
+        format!("not an event ({error}): {start}")
+    })
+}
+
 fn ended(status: ExitStatus) -> String {
-    match status.code() {
-        Some(69) => "the kernel cannot be asked here".into(),
-        Some(2) => "it refuses the case".into(),
-        Some(code) => format!("it ended with exit code {code}"),
-        None => format!("it was killed ({status})"),
+    status.code().map_or_else(|| format!("it was killed ({status})"), exit_code)
+}
+
+fn exit_code(code: i32) -> String {
+    match code {
+        69 => "the kernel cannot be asked here".into(),
+        2 => "it refuses the case".into(),
+        code => format!("it ended with exit code {code}"),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::observation::Report;
 
 /// Runs cases.
 pub trait Plane: Sync {
-    /// `sim`, `prog-run` or `netns`.
-    fn name(&self) -> &'static str;
+    /// `sim`, `prog-run`, `netns` or, in a virtual machine, `prog-run@6.12`.
+    fn name(&self) -> &str;
 
     /// Runs `case`. An error is trouble with the plane, never a result.
     fn run(&self, case: &Case) -> Result<Report, Unavailable>;

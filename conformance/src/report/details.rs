@@ -31,7 +31,7 @@ pub(super) fn text(report: &CaseReport, verbose: bool) -> String {
                 field: named(&failure.field, &failure.place),
                 sides: [
                     ("expected".into(), failure.expected.clone()),
-                    (plane.plane.into(), failure.seen.clone()),
+                    (plane.plane.clone(), failure.seen.clone()),
                 ],
                 place: Some(position(report, &failure.span)),
                 bytes: failure.bytes.clone().map(|(e, s)| (e.0, s.0)),

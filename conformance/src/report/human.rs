@@ -7,7 +7,7 @@ use bpftwin_sim::bpf::Engine;
 use owo_colors::{OwoColorize, Style};
 
 use super::{Summary, details, reason, runs};
-use crate::suite::{CaseReport, Settings, Status};
+use crate::suite::{CaseReport, PlaneName, Settings, Status};
 
 /// How the report looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,7 +39,7 @@ fn badge(status: &Status) -> (&'static str, Style) {
 
 /// The first line.
 pub fn banner(settings: &Settings, scenarios: usize, look: Look) -> String {
-    let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
+    let planes: Vec<_> = settings.planes.iter().map(PlaneName::text).collect();
     let speaks = match settings.as_kernel {
         Some(release) => format!(", as kernel {release}"),
         None => String::new(),
@@ -131,12 +131,12 @@ pub fn failure(report: &CaseReport, settings: &Settings, look: Look) -> String {
 
 /// A command that runs this scenario again.
 pub fn reproduce(report: &CaseReport, settings: &Settings) -> String {
-    format!("bpftwin run {} -v {}", flags(settings), quoted(&report.file))
+    format!("bpftwin run {} -v {}", flags(settings, &report.asked), quoted(&report.file))
 }
 
-/// The flags that ask for these settings.
-pub(super) fn flags(settings: &Settings) -> String {
-    let planes: Vec<_> = settings.planes.iter().map(|plane| plane.text()).collect();
+/// The flags that ask for these settings on these planes.
+pub(super) fn flags(settings: &Settings, planes: &[PlaneName]) -> String {
+    let planes: Vec<_> = planes.iter().map(PlaneName::text).collect();
     let mut flags = format!("--plane {}", planes.join(","));
     if let Some(release) = settings.as_kernel {
         let _ = write!(flags, " --as-kernel {release}");

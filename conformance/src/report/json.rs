@@ -1,13 +1,14 @@
 //! For programs: one JSON object per line. The version grows when a field changes its meaning or goes away. Nothing in
 //! it depends on time or machine: the same input gives the same bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::{Summary, c_lines, position, reason, run_name};
 use crate::exit::Exit;
-use crate::suite::{CaseReport, Settings, unexplained};
+use crate::suite::{CaseReport, PlaneName, Settings, unexplained};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -18,7 +19,7 @@ enum Line<'a> {
     Suite {
         v: u32,
         scenarios: usize,
-        planes: Vec<&'static str>,
+        planes: Vec<Cow<'static, str>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         as_kernel: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +54,7 @@ enum Line<'a> {
     Failure {
         v: u32,
         scenario: &'a str,
-        plane: &'static str,
+        plane: &'a str,
         packet: String,
         field: &'a str,
         #[serde(skip_serializing_if = "str::is_empty")]
@@ -94,7 +95,7 @@ enum Line<'a> {
 
 #[derive(Serialize)]
 struct PlaneLine<'a> {
-    plane: &'static str,
+    plane: &'a str,
     kernel: &'a str,
     nr_cpus: u32,
 }
@@ -107,7 +108,7 @@ fn write(line: &Line<'_>) -> String {
 
 /// The first line.
 pub fn begin(settings: &Settings, scenarios: usize) -> String {
-    let planes = settings.planes.iter().map(|plane| plane.text()).collect();
+    let planes = settings.planes.iter().map(PlaneName::text).collect();
     let as_kernel = settings.as_kernel.map(bpftwin_sim::uapi::Release::name);
     let engine = settings.simulates().then(|| settings.engine.name());
     write(&Line::Suite { v: VERSION, scenarios, planes, as_kernel, engine })
@@ -131,7 +132,7 @@ pub fn scenario(report: &CaseReport) -> String {
             out += &write(&Line::Failure {
                 v,
                 scenario,
-                plane: plane.plane,
+                plane: &plane.plane,
                 packet: run_name(report, failure.run),
                 field: &failure.field,
                 place: &failure.place,
@@ -163,7 +164,7 @@ pub fn scenario(report: &CaseReport) -> String {
     }
     let tally = report.tally();
     let planes = report.planes.iter().map(|plane| PlaneLine {
-        plane: plane.plane,
+        plane: &plane.plane,
         kernel: &plane.seen.begin.kernel,
         nr_cpus: plane.seen.begin.nr_cpus,
     });

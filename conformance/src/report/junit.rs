@@ -3,14 +3,14 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{details, reason};
-use crate::suite::{CaseReport, Settings, Status};
+use crate::suite::{CaseReport, Status};
 
 /// The whole suite as XML.
-pub fn xml(reports: &[CaseReport], settings: &Settings) -> String {
+pub fn xml(reports: &[CaseReport]) -> String {
     let mut out = Report::new("bpftwin");
     for report in reports {
-        let planes = settings.planes.iter().map(|plane| plane.text().to_owned());
-        let compared = (settings.planes.len() > 1).then(|| "compare".to_owned());
+        let planes = report.asked.iter().map(|plane| plane.text().into_owned());
+        let compared = (report.asked.len() > 1).then(|| "compare".to_owned());
         for part in planes.chain(compared) {
             let mut suite = TestSuite::new(format!("{} {part}", report.file));
             let mut case = TestCase::new(report.name.clone(), status(report, &part));

@@ -9,7 +9,7 @@ use super::hexdump;
 use super::human::{Look, flags, quoted};
 use crate::compare::Tally;
 use crate::exit::Exit;
-use crate::suite::Compared;
+use crate::suite::{Compared, PlaneName};
 use crate::unit::judge::Tested;
 use crate::unit::{ObjectReport, Settings, Status, Verdict};
 
@@ -92,7 +92,7 @@ fn counted(count: usize, what: &str) -> String {
 
 /// The first line.
 pub fn banner(settings: &Settings, objects: usize, look: Look) -> String {
-    let planes: Vec<_> = settings.run.planes.iter().map(|plane| plane.text()).collect();
+    let planes: Vec<_> = settings.run.planes.iter().map(PlaneName::text).collect();
     let plane = if planes.len() == 1 { "plane" } else { "planes" };
     let head = look.paint(&format!("{:>12}", "Running"), Style::new().green().bold());
     format!("{head} the tests of {} on {plane} {}\n", counted(objects, "object"), planes.join(", "))
@@ -260,7 +260,7 @@ fn diverged(report: &ObjectReport, look: Look, out: &mut String) {
 fn reproduce(report: &ObjectReport, test: &Tested, settings: &Settings) -> String {
     let label = quoted(&format!("{}/{}", report.name, test.name));
     let file = quoted(&report.file);
-    format!("bpftwin suite {} -v --filter {label} {file}", flags(&settings.run))
+    format!("bpftwin suite {} -v --filter {label} {file}", flags(&settings.run, &settings.run.planes))
 }
 
 /// The last lines.

@@ -1,6 +1,7 @@
 //! C unit tests for programs and CI systems: JSON lines, JUnit XML, GitHub annotations. Nothing in them depends on time or
 //! machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -11,6 +12,7 @@ use super::github::{data, property};
 use super::json::VERSION;
 use super::unit::{Summary, details};
 use crate::exit::Exit;
+use crate::suite::PlaneName;
 use crate::unit::judge::Tested;
 use crate::unit::packets::Mismatch;
 use crate::unit::{ObjectReport, Settings, Status, Verdict};
@@ -19,7 +21,7 @@ use crate::unit::{ObjectReport, Settings, Status, Verdict};
 #[serde(tag = "event")]
 enum Line<'a> {
     #[serde(rename = "unit-suite")]
-    Suite { v: u32, objects: usize, planes: Vec<&'static str> },
+    Suite { v: u32, objects: usize, planes: Vec<Cow<'static, str>> },
     #[serde(rename = "unit-test")]
     Test {
         v: u32,
@@ -141,7 +143,7 @@ fn counts(tests: impl Iterator<Item = Verdict>) -> BTreeMap<&'static str, usize>
 
 /// The first line of JSON.
 pub fn json_begin(settings: &Settings, objects: usize) -> String {
-    let planes = settings.run.planes.iter().map(|plane| plane.text()).collect();
+    let planes = settings.run.planes.iter().map(PlaneName::text).collect();
     write(&Line::Suite { v: VERSION, objects, planes })
 }
 

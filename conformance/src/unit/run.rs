@@ -9,6 +9,7 @@ use bpftwin_sim::uapi::Release;
 use super::Verdict;
 use super::judge::{Tested, judge, unseen};
 use super::plan::{Plan, plan};
+use crate::case::Case;
 use crate::compare::{IgnoreRule, compare};
 use crate::observation::{Observation, Report};
 use crate::plane::kernel::KernelPlane;
@@ -28,6 +29,12 @@ pub struct Settings {
     pub filter: Vec<String>,
     /// Fields that are not compared.
     pub ignores: Vec<IgnoreRule>,
+}
+
+impl Settings {
+    fn kernel_plane(&self, case: &Case) -> Option<Result<KernelPlane, Unavailable>> {
+        Some(self.kernel.clone().map_or(self.run.kernel(case)?, Ok))
+    }
 }
 
 /// How an object came out, apart from its tests.
@@ -147,7 +154,7 @@ fn attempt(
             Status::Ran | Status::Diverged => String::new(),
         };
         let tests = plan.tests.iter().map(|test| unseen(test, &why)).collect();
-        report.planes = vec![(settings.run.planes[0].text().to_owned(), tests)];
+        report.planes = vec![(settings.run.planes[0].text().into_owned(), tests)];
         report.status = status;
     }
 }
@@ -155,14 +162,8 @@ fn attempt(
 /// The tests that cannot be loaded on every plane even alone, and why.
 fn unloadable(elf: &[u8], settings: &Settings, report: &ObjectReport) -> BTreeMap<String, String> {
     let release = settings.run.as_kernel.unwrap_or_default();
-    let mut planes: Vec<Box<dyn Plane>> = Vec::new();
-    if settings.run.planes.contains(&PlaneName::Sim) {
-        planes.push(Box::new(SimPlane { release, engine: settings.run.engine, ..SimPlane::default() }));
-    }
-    if settings.run.planes.contains(&PlaneName::ProgRun) {
-        let kernel = settings.kernel.clone().map_or_else(KernelPlane::find, Ok);
-        planes.extend(kernel.ok().map(|plane| Box::new(plane) as Box<dyn Plane>));
-    }
+    let sim = SimPlane { release, engine: settings.run.engine, ..SimPlane::default() };
+    let sim = settings.run.simulates().then_some(sim);
     let mut found = BTreeMap::new();
     let Ok(object) = Object::parse(&report.name, elf) else { return found };
     for (test, _) in report.tests() {
@@ -175,7 +176,9 @@ fn unloadable(elf: &[u8], settings: &Settings, report: &ObjectReport) -> BTreeMa
         }
         // Loading is all that is asked.
         (case.runs, case.watch) = (Vec::new(), Some(Vec::new()));
-        for plane in &planes {
+        let kernel = settings.kernel_plane(&case).and_then(Result::ok);
+        let kernel = kernel.as_ref().map(|plane| plane as &dyn Plane);
+        for plane in sim.iter().map(|plane| plane as &dyn Plane).chain(kernel) {
             if let Ok(Report::Declined(decline)) = plane.run(&case) {
                 let log = decline.log.trim();
                 let log = if log.is_empty() { String::new() } else { format!("\n{log}") };
@@ -197,13 +200,12 @@ fn observe(
     let mut sim = SimPlane { release, engine: settings.run.engine, ..SimPlane::default() };
     if plan.case.runs.is_empty() {
         let tests = plan.tests.iter().map(|test| unseen(test, "")).collect();
-        report.planes.push((settings.run.planes[0].text().to_owned(), tests));
+        report.planes.push((settings.run.planes[0].text().into_owned(), tests));
         return Ok(());
     }
     let mut kernel = None;
-    if settings.run.planes.contains(&PlaneName::ProgRun) {
-        let plane =
-            settings.kernel.clone().map_or_else(KernelPlane::find, Ok).map_err(Status::Unavailable)?;
+    if let Some(plane) = settings.kernel_plane(&plan.case) {
+        let plane = plane.map_err(Status::Unavailable)?;
         let seen = ask(&plane, plan, plane.run(&plan.case))?;
         if settings.run.as_kernel.is_none() {
             sim.release = Release::of_uname(&seen.begin.kernel).ok_or_else(|| {

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod attr;
+mod boot;
 mod cgroup;
 mod ids;
 mod image;
@@ -21,6 +22,7 @@ mod prog;
 mod ring;
 mod socket;
 
+pub use boot::{load_module, mount, restart};
 pub use cgroup::Cgroup;
 pub use ids::{Kind, ids};
 pub use image::Image;
