@@ -23,6 +23,7 @@ sh sim/tests/objects/build.sh --check
 sh conformance/tests/suite/build.sh --check
 sh conformance/tests/data/build.sh --check
 sh kernel-tests/tests/objects/build.sh --check
+sh kernel-tests/tests/verify/objects/build.sh --check
 sh benches/build.sh --check
 
 step "tests without privilege"
@@ -55,3 +56,8 @@ CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$as_root" cargo test --locked -p b
 
 step "simulator and kernel agree"
 $as_root target/release/bpftwin compare --plane sim,prog-run,netns
+
+step "the verifier's work is what is recorded"
+$as_root sh datapath-bpf/verify.sh gate || {
+    [ $? = 77 ] && echo "NOT COMPARED: datapath-bpf/verify.lock has nothing for this kernel"
+}

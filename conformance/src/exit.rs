@@ -11,6 +11,7 @@ pub enum Exit {
     Failed = 1,
     Usage = 2,
     Diverged = 3,
+    Budget = 5,
     Unavailable = 69,
     Bug = 70,
     NothingRan = 77,

@@ -30,3 +30,4 @@ pub mod shape;
 pub mod suite;
 pub mod unit;
 pub mod verdict;
+pub mod verify;

@@ -18,4 +18,5 @@ pub mod privilege;
 pub mod probe;
 mod records;
 pub mod sys;
+pub mod verify;
 pub mod view;

@@ -5,17 +5,19 @@ use std::process::ExitCode;
 
 use bpftwin_conformance::case::Case;
 use bpftwin_conformance::observation::Event;
+use bpftwin_conformance::verify::protocol::{Answer, Ask, OPTION};
 use bpftwin_kernel_tests::external;
 use bpftwin_kernel_tests::failure::Failure;
 use bpftwin_kernel_tests::guest;
-use bpftwin_kernel_tests::plane::Plane;
+use bpftwin_kernel_tests::plane::{self, Plane};
 use bpftwin_kernel_tests::privilege;
 use bpftwin_kernel_tests::probe::Prober;
+use bpftwin_kernel_tests::verify;
 
 const HELP: &str = "\
 Runs BPF programs on this machine's kernel: with BPF_PROG_TEST_RUN, or at devices of network namespaces.
 
-Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --guest | --help | --version]
+Usage: bpftwin-kernel [--probe | --check | --objects FILE... | --verify | --guest | --help | --version]
 
 Reads cases as JSON from standard input, one after the other, and answers each with JSON lines on standard output:
 begin, one line per run, then end or decline. `bpftwin --plane prog-run` or
@@ -26,6 +28,8 @@ begin, one line per run, then end or decline. `bpftwin --plane prog-run` or
   --check    say whether this machine can be asked, and stop
   --objects  load object files as the simulator does and as libbpf does, and print which load and why others do not;
              programs of types that are not simulated are left out
+  --verify   read objects as JSON instead of cases, load each of their programs alone, and answer with a line for each:
+             what the verifier says of it; `bpftwin verify` speaks so
   --guest    be the first process of a virtual machine and take commands from its serial port; `bpftwin --plane
              prog-run@KERNEL` starts such machines
   --help     this text
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         ["--probe"] => answer_probes(),
         ["--check"] => check(),
         ["--objects", _, ..] => try_objects(&arguments[1..]),
+        [OPTION] => answer_verify(),
         ["--guest"] => guest::serve(),
         ["--help" | "-h"] => write_out(HELP),
         ["--version" | "-V"] => write_out(concat!("bpftwin-kernel ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -100,6 +105,22 @@ fn answer_probes() -> Result<(), Failure> {
         let probe = serde_json::from_str(&line)
             .map_err(|error| Failure::Case(format!("standard input, probe {index}: {error}")))?;
         say(serde_json::to_string(&prober.run(&probe)?))?;
+    }
+    Ok(())
+}
+
+fn answer_verify() -> Result<(), Failure> {
+    privilege::check()?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut say = |answer: Answer| {
+        serde_json::to_writer(&mut out, &answer).map_err(broken_output)?;
+        out.write_all(b"\n").and_then(|()| out.flush()).map_err(broken_output)
+    };
+    say(Answer::Begin { kernel: plane::release()? })?;
+    let input = std::io::BufReader::new(std::io::stdin().lock());
+    for (index, ask) in serde_json::Deserializer::from_reader(input).into_iter::<Ask>().enumerate() {
+        let ask = ask.map_err(|error| Failure::Case(format!("standard input, object {index}: {error}")))?;
+        verify::answer(&ask, &mut say)?;
     }
     Ok(())
 }

@@ -66,24 +66,8 @@ impl Object {
 
     /// `held`: whether some map is not to be changed by programs.
     fn load_with(image: &ObjectImage, how: Maps, held: &mut bool) -> Result<Self, Stop> {
-        log::begin();
-        let refused = |what: &str, error: libbpf_rs::Error| {
-            let log = log::take();
-            let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
-            Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
-        };
-        let kconfig = kconfig(image)?;
-        let mut open = ObjectBuilder::default()
-            .name(OBJECT_NAME)
-            .and_then(|builder| open_with(builder, &image.elf, &kconfig))
-            .map_err(|error| refused("cannot be opened", error))?;
-        choose_programs(&mut open, image)?;
-        tell_types(&mut open);
-        set_types(&mut open, image)?;
-        set_sizes(&mut open, image)?;
-        set_globals(&mut open, image)?;
-        open.maps_mut().for_each(|mut map| unpin(&mut map));
-        let changed = |error| refused("cannot be changed", error);
+        let mut open = open(image)?;
+        let changed = |error| refused(image, "cannot be changed", &error);
         if how == Maps::Still {
             *held = hold_still(&mut open).map_err(changed)?;
         }
@@ -91,7 +75,7 @@ impl Object {
             Maps::Still | Maps::Observable => make_observable(&mut open).map_err(changed)?,
             Maps::AsWritten => Vec::new(),
         };
-        let loaded = open.load().map_err(|error| refused("is not loaded", error))?;
+        let loaded = open.load().map_err(|error| refused(image, "is not loaded", &error))?;
         drop(templates);
 
         let own = |fd: std::io::Result<OwnedFd>| {
@@ -134,6 +118,29 @@ impl Object {
             Stop::case(format!("object {} has no loaded program {name}; it has {there}", self.name))
         })
     }
+}
+
+/// Opens `image` and changes it as the case asks; nothing of it will be pinned. What libbpf says is kept from here on.
+pub fn open(image: &ObjectImage) -> Result<OpenObject, Stop> {
+    log::begin();
+    let kconfig = kconfig(image)?;
+    let mut open = ObjectBuilder::default()
+        .name(OBJECT_NAME)
+        .and_then(|builder| open_with(builder, &image.elf, &kconfig))
+        .map_err(|error| refused(image, "cannot be opened", &error))?;
+    choose_programs(&mut open, image)?;
+    tell_types(&mut open);
+    set_types(&mut open, image)?;
+    set_sizes(&mut open, image)?;
+    set_globals(&mut open, image)?;
+    open.maps_mut().for_each(|mut map| unpin(&mut map));
+    Ok(open)
+}
+
+fn refused(image: &ObjectImage, what: &str, error: &libbpf_rs::Error) -> Stop {
+    let log = log::take();
+    let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
+    Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {

@@ -25,20 +25,21 @@ pub struct Plane {
     begin: Begin,
 }
 
+/// This kernel's `uname -r`.
+pub fn release() -> Result<String, Failure> {
+    let path = "/proc/sys/kernel/osrelease";
+    let kernel =
+        std::fs::read_to_string(path).map_err(|error| Failure::Harness(format!("{path}: {error}")))?;
+    Ok(kernel.trim_end().into())
+}
+
 impl Plane {
     /// Pins this thread and asks the kernel who it is.
     pub fn new() -> Result<Self, Failure> {
         pin_to_cpu(CPU)
             .map_err(|errno| Failure::Harness(format!("cannot run on CPU {CPU} only: {errno}")))?;
-        let path = "/proc/sys/kernel/osrelease";
-        let kernel =
-            std::fs::read_to_string(path).map_err(|error| Failure::Harness(format!("{path}: {error}")))?;
-        let begin = Begin {
-            plane: "prog-run".into(),
-            kernel: kernel.trim_end().into(),
-            nr_cpus: possible_cpus(),
-            cpu: CPU,
-        };
+        let begin =
+            Begin { plane: "prog-run".into(), kernel: release()?, nr_cpus: possible_cpus(), cpu: CPU };
         Ok(Self { begin })
     }
 

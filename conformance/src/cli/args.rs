@@ -13,9 +13,11 @@ use bpftwin_sim::uapi::{ProgType, Release};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::verify::args::Verify;
+
 const AFTER: &str = "\
-Exit codes: 0 pass; 1 a check failed or a golden is stale; 2 bad usage or scenario; 3 planes diverged; 69 a plane cannot \
-be asked; 70 internal bug; 77 nothing ran.";
+Exit codes: 0 pass; 1 a check failed or a golden is stale; 2 bad usage or scenario; 3 planes diverged; 5 a program \
+is beyond its verifier budget; 69 a plane cannot be asked; 70 internal bug; 77 nothing ran.";
 
 /// The same BPF object, the same packets, a simulator and a real kernel, one comparison.
 #[derive(Parser, Debug)]
@@ -72,6 +74,8 @@ pub enum Verb {
     Record(Record),
     /// What an object file holds, and whether the simulator has all it needs
     Objects(Objects),
+    /// What objects cost a kernel's verifier: record it, hold them to it, find the C lines that cost
+    Verify(Verify),
     /// Random programs on the simulator and on a kernel, until they differ
     Fuzz(Fuzz),
     /// What this machine can do, and why not
@@ -224,7 +228,7 @@ impl Described {
     }
 }
 
-fn program_type(text: &str) -> Result<(String, ProgType), String> {
+pub fn program_type(text: &str) -> Result<(String, ProgType), String> {
     let (program, name) = text.split_once('=').ok_or("expected PROGRAM=TYPE")?;
     Ok((program.to_owned(), described::program_type(name)?))
 }

@@ -14,6 +14,7 @@ mod record;
 mod run;
 mod select;
 mod suite;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
@@ -113,6 +114,7 @@ fn room_for_guests(verb: &Verb) -> Result<(), Stop> {
         verb,
         Verb::Doctor
             | Verb::Kernels(_)
+            | Verb::Verify(_)
             | Verb::Schema
             | Verb::Completions { .. }
             | Verb::New(_)
@@ -159,6 +161,7 @@ fn verb(terminal: &Terminal, verb: &Verb) -> Result<Exit, Stop> {
         Verb::Suite(given) => suite::suite(terminal, given),
         Verb::Record(record) => record::record(terminal, record),
         Verb::Objects(objects) => objects::objects(terminal, objects),
+        Verb::Verify(given) => verify::verify(terminal, given),
         Verb::Fuzz(arguments) => fuzz::fuzz(terminal, arguments),
         Verb::Doctor => doctor::doctor(terminal),
         Verb::Kernels(verb) => kernels::kernels(terminal, verb),

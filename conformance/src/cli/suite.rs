@@ -99,7 +99,7 @@ fn settings(suite: &Suite) -> Result<Settings, Stop> {
 }
 
 /// The files meant: those named, and every `*.o` below the folders named.
-fn objects(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+pub fn objects(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {

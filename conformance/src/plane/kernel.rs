@@ -10,10 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::{Plane, Unavailable};
 use crate::case::Case;
 use crate::guest::Pool;
-use crate::observation::{Event, Report};
+use crate::observation::Report;
 use crate::suite::PlaneName;
 
 /// The binary's name.
@@ -85,7 +87,7 @@ impl KernelPlane {
         &self.binary
     }
 
-    fn broken(&self, why: &str, stderr: &str) -> Unavailable {
+    pub(crate) fn broken(&self, why: &str, stderr: &str) -> Unavailable {
         let stderr = stderr.trim();
         let why = if stderr.is_empty() {
             format!("{}: {why}", self.binary.display())
@@ -107,10 +109,30 @@ impl Plane for KernelPlane {
 
     fn run(&self, case: &Case) -> Result<Report, Unavailable> {
         let json = serde_json::to_vec(case).expect("a case has only string keys");
+        let Said { events, stderr } = self.talk(&[], json)?;
+        Report::collect(events).map_err(|garbled| self.broken(&garbled.to_string(), &stderr))
+    }
+}
+
+/// What the binary said: every line of its answer, and what it complained of.
+pub(crate) struct Said<T> {
+    /// Its standard output, read.
+    pub events: Vec<T>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl KernelPlane {
+    /// Starts the binary with `arguments`, here or in a virtual machine, gives it `input` and reads its answer to the end.
+    pub(crate) fn talk<T: DeserializeOwned>(
+        &self,
+        arguments: &[&str],
+        input: Vec<u8>,
+    ) -> Result<Said<T>, Unavailable> {
         let (events, how, stderr) = match self.plane.kernel() {
-            None | Some(Where::Host) => self.on_host(json)?,
+            None | Some(Where::Host) => self.on_host(arguments, input)?,
             Some(Where::Guest(kernel)) => {
-                let (lines, ended) = self.guests.call(kernel, &self.binary, &[], &json)?;
+                let (lines, ended) = self.guests.call(kernel, &self.binary, arguments, &input)?;
                 let events = lines.iter().map(|line| event(line)).collect::<Result<_, _>>();
                 let how = (ended.code != Some(0)).then(|| {
                     ended.code.map_or_else(|| format!("it was killed ({:?})", ended.signal), exit_code)
@@ -119,16 +141,19 @@ impl Plane for KernelPlane {
             }
         };
         match how {
-            None => Report::collect(events).map_err(|garbled| self.broken(&garbled.to_string(), &stderr)),
+            None => Ok(Said { events, stderr }),
             Some(how) => Err(self.broken(&how, &stderr)),
         }
     }
-}
 
-impl KernelPlane {
     /// Has a process of this machine answer: the events, how it ended if not well, what it wrote to standard error.
-    fn on_host(&self, json: Vec<u8>) -> Result<(Vec<Event>, Option<String>, String), Unavailable> {
+    fn on_host<T: DeserializeOwned>(
+        &self,
+        arguments: &[&str],
+        input: Vec<u8>,
+    ) -> Result<(Vec<T>, Option<String>, String), Unavailable> {
         let mut child = Command::new(&self.binary)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -136,7 +161,7 @@ impl KernelPlane {
             .map_err(|error| self.broken(&format!("cannot be started: {error}"), ""))?;
         let mut stdin = child.stdin.take().expect("piped above");
         // It may die before it has read everything: its exit status tells that better than a broken pipe.
-        let writer = thread::spawn(move || stdin.write_all(&json).is_ok());
+        let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
         let lines = lines_of(child.stdout.take().expect("piped above"));
         let mut errors = child.stderr.take().expect("piped above");
         let stderr = thread::spawn(move || {
@@ -154,11 +179,11 @@ impl KernelPlane {
         Ok((events?, (!status.success()).then(|| ended(status)), stderr))
     }
 
-    fn events(
+    fn events<T: DeserializeOwned>(
         &self,
         lines: &Receiver<std::io::Result<String>>,
         child: &mut Child,
-    ) -> Result<Vec<Event>, Unavailable> {
+    ) -> Result<Vec<T>, Unavailable> {
         let mut events = Vec::new();
         loop {
             let line = match lines.recv_timeout(SILENCE) {
@@ -195,7 +220,7 @@ fn lines_of(stdout: impl Read + Send + 'static) -> Receiver<std::io::Result<Stri
     receiver
 }
 
-fn event(line: &str) -> Result<Event, String> {
+fn event<T: DeserializeOwned>(line: &str) -> Result<T, String> {
     serde_json::from_str(line).map_err(|error| {
         let start: String = line.chars().take(80).collect();
         format!("not an event ({error}): {start}")

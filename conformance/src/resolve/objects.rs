@@ -298,7 +298,7 @@ impl Objects {
 }
 
 /// A global variable by its C name, with a new value.
-fn global(object: &Object, variable: &Spanned<String>, node: &Node) -> Result<Global, Mistake> {
+pub fn global(object: &Object, variable: &Spanned<String>, node: &Node) -> Result<Global, Mistake> {
     let Some(btf) = &object.btf else {
         let why = "the object has no BTF, so its variables have no names".to_owned();
         return Err(Mistake::new(What::Value(why), &variable.span));

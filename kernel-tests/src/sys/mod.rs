@@ -21,6 +21,7 @@ mod process;
 mod prog;
 mod ring;
 mod socket;
+mod verifier;
 
 pub use boot::{load_module, mount, restart};
 pub use cgroup::Cgroup;
@@ -36,6 +37,7 @@ pub use process::{Capability, confine, enter_network, network_namespace, pin_to_
 pub use prog::{LoadError, Prog, ProgLoad, TestRun, TestRunOut, btf_load};
 pub use ring::{Overflow, PerfBuffer, RingBuffer, UserRingBuffer};
 pub use socket::Socket;
+pub use verifier::{LARGEST_LOG, Loaded, LogBuffer, Prepared};
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::OnceLock;

@@ -89,6 +89,16 @@ impl Object {
     }
 }
 
+/// The version of the clang that compiled an object file, from its `.comment` section, such as `19.1.7`; `None` if the file
+/// does not say.
+pub fn compiler(bytes: &[u8]) -> Option<String> {
+    let elf = elf::Elf::parse(bytes).ok()?;
+    let comment = elf.sections.iter().find(|section| section.name == ".comment")?;
+    let comment = String::from_utf8_lossy(comment.data);
+    let (_, version) = comment.split_once("clang version ")?;
+    Some(version.split(|c: char| c != '.' && !c.is_ascii_alphanumeric()).next()?.to_owned())
+}
+
 /// A C source position from `.BTF.ext` line info. Cloning it copies no text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
