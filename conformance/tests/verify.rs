@@ -120,7 +120,7 @@ fn a_gate_says_0_5_1_77() {
 fn lines_that_cost_and_lines_that_grew() {
     let rig = Rig::new();
     answers(&rig, "6.18.44", &[seen("main", 1000)]);
-    check(&rig.bpftwin(&["verify", "top", "datapath:veth"]), 0, &["990  99.0%", "a.bpf.c:7  for (;;)"]);
+    check(&rig.bpftwin(&["verify", "top", "datapath:veth"]), 0, &["990  99.0 %", "a.bpf.c:7  for (;;)"]);
     check(&rig.bpftwin(&["verify", "record", "datapath:veth"]), 0, &[]);
     check(&rig.bpftwin(&["verify", "why", "verify.lock", "datapath:veth"]), 0, &["nothing grew"]);
     answers(&rig, "6.18.44", &[seen("main", 1100)]);

@@ -75,7 +75,9 @@ pub fn table(rows: &[Row], source: &dyn Fn(&Place) -> Vec<(u32, String)>, log: b
         cells.push(line);
     }
     if !configs {
-        cells.iter_mut().for_each(|line| drop(line.remove(1)));
+        for line in &mut cells {
+            line.remove(1);
+        }
     }
     let mut out = aligned(&cells, if configs { 3 } else { 2 });
     for row in rows.iter().filter(|row| row.seen.verdict != Verdict::Success) {
@@ -145,12 +147,13 @@ pub fn top(row: &Row, count: usize, by_states: bool) -> String {
     let mut lines: Vec<&LineSeen> = row.seen.lines.iter().collect();
     let cost = |line: &LineSeen| if by_states { line.states } else { line.visits };
     lines.sort_by(|a, b| cost(b).cmp(&cost(a)).then_with(|| a.place.cmp(&b.place)));
-    let all = row.seen.counts.insns.max(1) as f64;
+    let all = row.seen.counts.insns.max(1);
     let mut out = format!("{}: {} instructions processed\n", row.key, row.seen.counts.insns);
-    let _ = writeln!(out, "{:>9} {:>6} {:>8}", "visits", "", "states");
+    let _ = writeln!(out, "{:>9} {:>7} {:>8}", "visits", "", "states");
     for line in lines.into_iter().filter(|line| cost(line) > 0).take(count) {
-        let share = 100.0 * line.visits as f64 / all;
-        let _ = writeln!(out, "{:>9} {share:>5.1}% {:>8}  {}", line.visits, line.states, shown(&line.place));
+        let parts = line.visits * 1000 / all;
+        let share = format!("{}.{} %", parts / 10, parts % 10);
+        let _ = writeln!(out, "{:>9} {share:>7} {:>8}  {}", line.visits, line.states, shown(&line.place));
     }
     out
 }

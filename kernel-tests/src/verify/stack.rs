@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn the_deepest_chain_counts() {
-        let call = |from: i64, to: i64| (to - from - 1) as u32 as u64 * (1 << 32) + 0x1085;
         const EXIT: u64 = 0x95;
+        let call = |from: i64, to: i64| (to - from - 1) as u32 as u64 * (1 << 32) + 0x1085;
         // 0 calls 3 and 6; 3 calls 6.
         let slots = [call(0, 3), call(1, 6), EXIT, call(3, 6), EXIT, EXIT, EXIT];
         assert_eq!(deepest(&slots, &[8, 100, 24]), 16 + 112 + 32);

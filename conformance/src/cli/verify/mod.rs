@@ -13,7 +13,7 @@ use bpftwin_conformance::plane::kernel::KernelPlane;
 use bpftwin_conformance::verify::judge::{Growth, grown};
 use bpftwin_conformance::verify::lock::Lock;
 use bpftwin_conformance::verify::protocol::{LineSeen, Verdict};
-use bpftwin_conformance::verify::row::{Key, Row};
+use bpftwin_conformance::verify::row::{Key, Row, series};
 use bpftwin_conformance::verify::{Subject, Verified, report};
 
 use super::args::Format;
@@ -35,8 +35,8 @@ pub fn verify(terminal: &Terminal, given: &Verify) -> Result<Exit, Stop> {
     }
 }
 
-fn unavailable(trouble: Unavailable) -> Stop {
-    Stop::unavailable(format!("{}\n  {}", trouble.why, trouble.advice))
+fn unavailable(Unavailable { why, advice }: Unavailable) -> Stop {
+    Stop::unavailable(format!("{why}\n  {advice}"))
 }
 
 /// What libbpf does not open cannot be recorded or compared.
@@ -136,8 +136,15 @@ struct Before {
     all: bool,
 }
 
-/// The base and the new rows, joined; programs that the base does not have are `None`.
-fn joined(compared: &Compared, lines: bool) -> Result<(Vec<(Option<Before>, Row)>, Vec<Key>), Stop> {
+/// The base and the new rows.
+struct Joined {
+    /// New rows, each with what the base says of it, if it has it.
+    pairs: Vec<(Option<Before>, Row)>,
+    /// What only the base has, of this kernel.
+    gone: Vec<Key>,
+}
+
+fn joined(compared: &Compared, lines: bool) -> Result<Joined, Stop> {
     let subjects = subjects::subjects(&compared.subjects)?;
     let bytes = subjects::read(&compared.base)?;
     let is_object = bytes.starts_with(b"\x7fELF");
@@ -175,16 +182,13 @@ fn joined(compared: &Compared, lines: bool) -> Result<(Vec<(Option<Before>, Row)
         let found = base.iter().position(|(key, _)| same(key, &row.key));
         pairs.push((found.map(|at| base.swap_remove(at).1), row));
     }
-    let gone = base.into_iter().map(|(key, _)| key);
-    Ok((
-        pairs,
-        gone.filter(|key| is_object || key.kernel == bpftwin_conformance::verify::row::series(&now.kernel))
-            .collect(),
-    ))
+    let kernel = series(&now.kernel);
+    let gone = base.into_iter().map(|(key, _)| key).filter(|key| is_object || key.kernel == kernel).collect();
+    Ok(Joined { pairs, gone })
 }
 
 fn diff(terminal: &Terminal, compared: &Compared) -> Result<Exit, Stop> {
-    let (pairs, gone) = joined(compared, false)?;
+    let Joined { pairs, gone } = joined(compared, false)?;
     let mut out = String::new();
     for (before, Row { key, seen }) in &pairs {
         let now = &seen.counts;
@@ -200,10 +204,11 @@ fn diff(terminal: &Terminal, compared: &Compared) -> Result<Exit, Stop> {
             }
             (_, Some(was)) if (was.insns, was.states) != (now.insns, now.states) => {
                 let more = now.insns.cast_signed() - was.insns.cast_signed();
-                let share = 100.0 * more as f64 / was.insns.max(1) as f64;
+                let parts = more * 1000 / was.insns.max(1).cast_signed();
                 let states = now.states.cast_signed() - was.states.cast_signed();
-                let _ =
-                    writeln!(out, "{:>9} {more:>+9} ({share:+.1} %), {states:+} states  {key}", now.insns);
+                let sign = if more < 0 { '-' } else { '+' };
+                let share = format!("{sign}{}.{} %", parts.abs() / 10, parts.abs() % 10);
+                let _ = writeln!(out, "{:>9} {more:>+9} ({share}), {states:+} states  {key}", now.insns);
             }
             (_, Some(_)) => {}
         }
@@ -224,7 +229,7 @@ fn diff(terminal: &Terminal, compared: &Compared) -> Result<Exit, Stop> {
 }
 
 fn why(terminal: &Terminal, compared: &Compared) -> Result<Exit, Stop> {
-    let (pairs, _) = joined(compared, true)?;
+    let Joined { pairs, .. } = joined(compared, true)?;
     let mut out = String::new();
     for (before, row) in &pairs {
         let Some(before) = before else { continue };
