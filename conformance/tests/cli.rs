@@ -81,7 +81,6 @@ fn exit_2_bad_usage_or_scenario() {
         &["check", "case.toml"],
         &["run", "nowhere.toml"],
         &["run", "--plane", "smi"],
-        &["run", "--plane", "netns"],
         &["run", "--as-kernel", "5.4"],
         &["run", "--format", "yaml"],
         &["run", "-j", "0"],
@@ -147,14 +146,14 @@ fn exit_69_no_address_space_for_a_simulated_kernel() {
 #[test]
 fn exit_77_nothing_ran() {
     let rig = Rig::new();
-    rig.write("topology.toml", "[scenario]\ntitle = \"t\"\nobjects = {}\n[[node]]\nname = \"n1\"\n");
+    rig.write("topology.toml", "[scenario]\ntitle = \"t\"\nobjects = {}\n[[node]]\nname = \"n1\"\n[[rule]]\nnode = \"n1\"\ntable = 5\n");
     for arguments in [&["run", "no-such-name"][..], &["run", "topology.toml"]] {
         let ran = rig.bpftwin(arguments);
         assert_eq!(ran.code, Some(77), "{arguments:?}: {ran:?}");
     }
     let ran = rig.bpftwin(&["check", "topology.toml"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stdout.contains("not yet: a scenario with [[node]]"), "{ran:?}");
+    assert!(ran.stdout.contains("not yet: no plane runs a topology with [[rule]]"), "{ran:?}");
     rig.write("case.toml", SCENARIO);
     let mut declined = events(&seen(&resolved(SCENARIO)));
     declined.truncate(1);
@@ -299,7 +298,7 @@ fn what_a_person_reads() {
     rig.write("good.toml", SCENARIO);
     rig.write("bad.toml", SCENARIO.replace("TC_ACT_OK\", unchanged", "TC_ACT_STOLEN\", unchanged"));
     rig.write("typo.toml", SCENARIO.replace("title =", "titel ="));
-    rig.write("topology.toml", "[scenario]\ntitle = \"t\"\nobjects = {}\n[[node]]\nname = \"n1\"\n");
+    rig.write("topology.toml", "[scenario]\ntitle = \"t\"\nobjects = {}\n[[node]]\nname = \"n1\"\n[[rule]]\nnode = \"n1\"\ntable = 5\n");
     let ran = rig.bpftwin(&["run", "-j", "1", "good.toml", "bad.toml", "typo.toml", "topology.toml"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     insta::assert_snapshot!("run", timeless(&ran.stdout));

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use bpftwin_sim::uapi::ProgType;
 use bpftwin_sim::wire::diff::diff;
+use bpftwin_sim::wire::dissect::{Layer, dissect};
 
 use super::run_name;
 use crate::compare::describe;
@@ -18,6 +20,24 @@ const FIELDS: usize = 12;
 pub(super) fn text(report: &CaseReport) -> String {
     let mut out = String::new();
     let (Some(resolved), Some(plane)) = (&report.resolved, report.planes.first()) else { return out };
+    for seen in &plane.seen.runs {
+        let Outcome::Walked(walk) = &seen.outcome else { continue };
+        let name = run_name(report, Some(seen.index));
+        let _ = writeln!(out, "  {name}  {} {}", plane.plane, describe(ProgType::Unspec, &seen.outcome));
+        for frame in &walk.frames {
+            let layers: Vec<String> = dissect(&frame.data).layers.iter().map(Layer::label).collect();
+            let _ = writeln!(out, "    {}: {} bytes, {}", frame.tap, frame.data.len(), layers.join("/"));
+        }
+        for drop in walk.drops.iter().flatten() {
+            let _ = writeln!(out, "    {}:{}: dropped, {}", drop.namespace, drop.device, drop.reason);
+        }
+        for change in &seen.maps {
+            let _ = writeln!(out, "    {}", element(&resolved.shape, change));
+        }
+        for record in &seen.records {
+            let _ = writeln!(out, "    {}", sent(&resolved.shape, record));
+        }
+    }
     for (run, seen) in resolved.case.runs.iter().zip(&plane.seen.runs) {
         let prog_type = resolved.shape.program(&run.object, &run.program);
         let outcome = describe(prog_type, &seen.outcome);

@@ -172,6 +172,11 @@ impl Release {
         }
     }
 
+    /// Whether XDP in the stack leaves out what a tc program redirected. `net/core/dev.c: netif_receive_generic_xdp`.
+    pub const fn generic_xdp_skips_redirected(self) -> bool {
+        !matches!(self, Self::V6_1)
+    }
+
     /// `bpf_fib_lookup` knows `BPF_FIB_LOOKUP_TBID`, `_SRC` and `_MARK`.
     pub const fn fib_lookup_tbid_src_mark(self) -> bool {
         !matches!(self, Self::V6_1)

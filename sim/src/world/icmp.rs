@@ -9,12 +9,14 @@ use super::{At, Halt, World};
 use crate::net::Kernel;
 use crate::net::helper::prefsrc;
 use crate::net::network::RouteKind;
-use crate::net::skb::{SkBuff, eth_p};
+use crate::net::skb::{SkBuff, eth_p, pkt_type};
 use crate::wire::checksum::{checksum, csum_fold, csum_partial, csum_tcpudp_magic};
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+/// `ip_rt_min_pmtu`: no path is taken for narrower.
+const MIN_PMTU: usize = 552;
 /// An ICMP error fits into 576 bytes.
 const ERROR_MAX: usize = 576;
 
@@ -73,8 +75,12 @@ impl World {
                             &reply,
                         )
                     }
-                    // Replies, errors and what nobody answers any more end here.
-                    icmp::ECHO | 0..=7 | 11 | 12 | 15..=41 => Ok(()),
+                    // Replies, errors and what nobody answers any more end here, unless a route learns from them.
+                    icmp::DEST_UNREACH => {
+                        self.spaces[at.space].shrunk |= payload[1] == icmp::FRAG_NEEDED;
+                        Ok(())
+                    }
+                    icmp::ECHO | 0..=2 | 4 | 6 | 7 | icmp::TIME_EXCEEDED | 12 | 15..=41 => Ok(()),
                     kind => Err(self.not_modelled(at, &format!("ICMP of type {kind}"))),
                 }
             }
@@ -98,7 +104,7 @@ impl World {
                 self.icmp_send(kernel, skb, at, (icmp::DEST_UNREACH, icmp::PORT_UNREACH, 0), true)
             }
             IPPROTO_TCP => {
-                if broadcast || payload.len() < 20 {
+                if broadcast || skb.pkt_type != pkt_type::HOST || payload.len() < 20 {
                     return Ok(());
                 }
                 if !sum(IPPROTO_TCP) {
@@ -149,7 +155,7 @@ impl World {
     ) -> Result<(), Halt> {
         let bytes = skb.linear.bytes(&kernel.machine.mem);
         let header = Header::read(bytes);
-        if skb.pkt_type != 0 || header.later_fragment {
+        if skb.pkt_type != pkt_type::HOST || header.later_fragment {
             return Ok(());
         }
         if header.protocol == IPPROTO_ICMP {
@@ -198,6 +204,9 @@ impl World {
         };
         let (id, fragment) = if ip.numbered { (env.prandom_u32() as u16, 0) } else { (0, 0x40) };
         let total = IPHDR + payload.len();
+        if self.spaces[to.space].shrunk && total > MIN_PMTU {
+            return Err(self.not_modelled(to, "a path's MTU that was learned"));
+        }
         if total as u32 > self.spaces[to.space].device(to.ifindex).mtu {
             return Err(self.not_modelled(to, "fragmentation"));
         }

@@ -63,7 +63,7 @@ impl Header {
 
 /// Where a packet that came in goes.
 enum Input {
-    /// To this host; `broadcast` if not by an address of its own.
+    /// To this host; `broadcast` if by a broadcast address.
     Local { broadcast: bool },
     /// To a next hop on another device.
     Forward { to: At, hop: Ipv4Addr },
@@ -84,8 +84,7 @@ impl World {
             return Err(self.not_modelled(at, "options of IPv4"));
         }
         let header = Header::read(skb.linear.bytes(&kernel.machine.mem));
-        // `drop_unicast_in_l2_multicast` is off.
-        match self.route_input(at, &header, skb.pkt_type)? {
+        match self.route_input(at, &header)? {
             Input::Martian(reason) => {
                 self.dropped(at, reason);
                 Ok(())
@@ -104,7 +103,7 @@ impl World {
         }
     }
 
-    fn route_input(&self, at: At, header: &Header, packet_type: u8) -> Result<Input, Halt> {
+    fn route_input(&self, at: At, header: &Header) -> Result<Input, Halt> {
         let env = &self.spaces[at.space].env;
         let Header { src, dst, .. } = *header;
         if dst.is_multicast() {
@@ -142,7 +141,7 @@ impl World {
                 Ok(Input::Martian("IP_LOCAL_SOURCE"))
             }
             RouteKind::Broadcast => Ok(Input::Local { broadcast: true }),
-            RouteKind::Local => Ok(Input::Local { broadcast: packet_type != pkt_type::HOST }),
+            RouteKind::Local => Ok(Input::Local { broadcast: false }),
             RouteKind::Blackhole => Ok(Input::Refused(None)),
             RouteKind::Unreachable => Ok(Input::Refused(Some(icmp::HOST_UNREACH))),
             RouteKind::Prohibit => Ok(Input::Refused(Some(icmp::PKT_FILTERED))),

@@ -6,7 +6,7 @@
 //! | `queue` | what the kernel queues: the backlog and the rings of veth devices with XDP |
 //! | `hook` | running programs and what their verdicts mean |
 //! | `rx`, `tx` | the way of a frame into the stack and out of it |
-//! | `redirect` | the redirect family |
+//! | `redirect`, `xdp` | the redirect family, and XDP at a device |
 //! | `deliver`, `ip`, `neighbour`, `icmp` | what becomes of a frame that the hooks let pass |
 //!
 //! What the kernel queues is queued, what it calls directly happens at once. There is one CPU. What is not modelled is
@@ -24,6 +24,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod xdp;
 
 use crate::bpf::Fault;
 use crate::bpf::machine::ProgId;
@@ -117,8 +118,10 @@ impl World {
 
     /// Puts a program at a hook, behind those that are there. The error is why it cannot be there.
     pub fn attach(&mut self, at: At, hook: Hook, prog: ProgId) -> Result<(), String> {
-        if matches!(hook, Hook::Xdp | Hook::XdpGeneric) {
-            return Err("the simulator does not run XDP at a device yet".into());
+        let port = self.spaces[at.space].port(at.ifindex);
+        let xdp = [Hook::Xdp, Hook::XdpGeneric];
+        if xdp.contains(&hook) && xdp.iter().any(|&hook| !port.at(hook).is_empty()) {
+            return Err(format!("{}: a device takes one XDP program", self.spaces[at.space].name));
         }
         self.spaces[at.space].port_mut(at.ifindex).attach(hook, prog);
         Ok(())

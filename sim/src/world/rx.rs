@@ -18,6 +18,10 @@ impl World {
         skb.reset_mac_len();
         loop {
             skb.skb_iif = at.ifindex;
+            match self.generic_xdp(kernel, skb, at)? {
+                Some(passed) => skb = passed,
+                None => return Ok(()),
+            }
             if is_vlan(skb.protocol) && !untag(&mut skb, &mut kernel.machine.mem) {
                 self.dropped(at, "NOT_SPECIFIED");
                 return Ok(());

@@ -22,6 +22,8 @@ pub struct Space {
     /// What messages call it.
     pub name: String,
     pub(super) env: Env,
+    /// Whether it was told that a path is narrower than its device.
+    pub(super) shrunk: bool,
     ports: BTreeMap<u32, Port>,
 }
 
@@ -31,7 +33,7 @@ impl Space {
         let mut env = Env::new(network, seed);
         env.clones = Some(Vec::new());
         let ports = network.devices.iter().map(|device| (device.ifindex, Port::default())).collect();
-        Self { name: name.to_owned(), env, ports }
+        Self { name: name.to_owned(), env, shrunk: false, ports }
     }
 
     pub(super) fn device(&self, ifindex: u32) -> &Device {

@@ -2,9 +2,11 @@
 
 use super::hook::Verdict;
 use super::redirect::Next;
-use super::{At, Halt, World};
+use super::xdp::Ringed;
+use super::{At, Halt, Hook, World};
 use crate::net::Kernel;
 use crate::net::eth_type_trans;
+use crate::net::redirect::Parked;
 use crate::net::skb::{ETH_HLEN, SkBuff, VLAN_HLEN};
 use crate::uapi::Errno;
 
@@ -112,7 +114,13 @@ impl World {
         skb.scrub(from.space != to.space);
         skb.priority = 0;
         eth_type_trans(&mut skb, &kernel.machine.mem, device);
-        self.queue.backlog(&kernel.machine.mem, skb, to);
+        // A pair's other end with XDP has a ring; `dev_forward_skb` of a redirect goes to the backlog.
+        if check_mtu && !self.spaces[to.space].port(to.ifindex).at(Hook::Xdp).is_empty() {
+            let packet = Parked::park(skb, &kernel.machine.mem);
+            self.queue.ring(to, Ringed { packet, bare: false });
+        } else {
+            self.queue.backlog(&kernel.machine.mem, skb, to);
+        }
         NET_XMIT_SUCCESS
     }
 }
