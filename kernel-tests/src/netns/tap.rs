@@ -11,8 +11,9 @@
 
 use libbpf_sys as kernel;
 
+use super::stream::{Stream, insn, word};
 use crate::failure::Failure;
-use crate::sys::{Map, Overflow, PacketSocket, PerfBuffer, Prog, ProgLoad, possible_cpus};
+use crate::sys::{PacketSocket, Prog, ProgLoad};
 
 /// A frame at a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,28 +62,19 @@ const LONGEST: i32 = 65_000;
 
 /// The taps of one case.
 pub struct Taps {
-    map: Map,
-    buffers: Vec<PerfBuffer>,
+    stream: Stream,
     sockets: Vec<PacketSocket>,
 }
 
 impl Taps {
     /// None yet.
     pub fn new() -> Result<Self, Failure> {
-        let cpus = possible_cpus();
-        let map = Map::new(kernel::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, cpus, 0)
-            .map_err(|errno| Failure::Harness(format!("cannot make a perf event array for taps: {errno}")))?;
-        let mut taps = Self { map, buffers: Vec::new(), sockets: Vec::new() };
-        for cpu in 0..cpus {
-            let buffer = taps.open(cpu)?;
-            taps.buffers.push(buffer);
-        }
-        Ok(taps)
+        Ok(Self { stream: Stream::new()?, sockets: Vec::new() })
     }
 
     /// Taps every device of this thread's network namespace, now and later, and calls it `namespace`.
     pub fn add(&mut self, namespace: u32) -> Result<(), Failure> {
-        let insns = filter(&self.map, namespace);
+        let insns = filter(&self.stream, namespace);
         let prog = Prog::load(&ProgLoad {
             prog_type: kernel::BPF_PROG_TYPE_SOCKET_FILTER,
             insns: &insns,
@@ -98,28 +90,7 @@ impl Taps {
 
     /// Takes every frame since the last time.
     pub fn drain(&mut self) -> Result<Vec<Frame>, Failure> {
-        let mut records = Vec::new();
-        for cpu in 0..self.buffers.len() {
-            let taken = self.buffers[cpu].drain().map_err(|Overflow| {
-                let most = PerfBuffer::AT_ONCE;
-                Failure::Harness(format!("more than {most} bytes of frames in one step"))
-            })?;
-            records.extend(taken);
-            if self.buffers[cpu].is_used_up() {
-                self.buffers[cpu] = self.open(cpu as u32)?;
-            }
-        }
-        // Each starts with the time; those of one CPU are in order already.
-        records.sort_by_key(|record| u64::from_ne_bytes(record[..8].try_into().expect("8 bytes")));
-        records.iter().map(|record| frame(record)).collect()
-    }
-
-    /// Opens CPU `cpu`'s buffer and puts it into the map.
-    fn open(&self, cpu: u32) -> Result<PerfBuffer, Failure> {
-        let failed = |errno| Failure::Harness(format!("cannot open a perf buffer on CPU {cpu}: {errno}"));
-        let buffer = PerfBuffer::open(cpu).map_err(failed)?;
-        self.map.update(&cpu.to_ne_bytes(), &buffer.fd().to_ne_bytes(), 0).map_err(failed)?;
-        Ok(buffer)
+        self.stream.drain()?.iter().map(|record| frame(record)).collect()
     }
 
     /// Hands over the sockets, which take a while to close: `net/packet/af_packet.c: packet_release` waits for every
@@ -130,7 +101,7 @@ impl Taps {
 }
 
 fn frame(record: &[u8]) -> Result<Frame, Failure> {
-    let word = |at: usize| u32::from_ne_bytes(record[4 * at..4 * at + 4].try_into().expect("4 bytes"));
+    let word = |at| word(record, at);
     let len = word(6) as usize;
     let data = record.get(4 * WORDS..4 * WORDS + len).ok_or_else(|| {
         Failure::Harness(format!("a frame of {len} bytes: a tap reports no more than {LONGEST}"))
@@ -144,17 +115,8 @@ fn frame(record: &[u8]) -> Result<Frame, Failure> {
     })
 }
 
-/// One instruction slot.
-const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    code as u64
-        | (dst as u64) << 8
-        | (src as u64) << 12
-        | (off as u16 as u64) << 16
-        | (imm as u32 as u64) << 32
-}
-
 /// Reports time, namespace, [`FIELDS`] and bytes of a frame; returns 0, so that the socket keeps nothing of it.
-fn filter(map: &Map, namespace: u32) -> Vec<u64> {
+fn filter(stream: &Stream, namespace: u32) -> Vec<u64> {
     let size = 4 * WORDS as i32;
     let slot = |word: usize| (4 * word as i32 - size) as i16;
     let mut insns = vec![
@@ -168,14 +130,14 @@ fn filter(map: &Map, namespace: u32) -> Vec<u64> {
         insns.push(insn(0x63, 10, 2, slot(word), 0)); // *(u32 *)(r10 + slot) = r2
     }
     insns.extend([
-        insn(0x61, 3, 6, 0, 0),                       // r3 = len
-        insn(0xb5, 3, 0, 1, LONGEST),                 // if r3 <= LONGEST skip one
-        insn(0xb7, 3, 0, 0, 0),                       // r3 = 0
-        insn(0x67, 3, 0, 0, 32),                      // r3 <<= 32
-        insn(0xb4, 4, 0, 0, -1),                      // w4 = BPF_F_CURRENT_CPU
-        insn(0x4f, 3, 4, 0, 0),                       // r3 |= r4
-        insn(0xbf, 1, 6, 0, 0),                       // r1 = ctx
-        insn(0x18, 2, 1, 0, map.raw().cast_signed()), // r2 = map
+        insn(0x61, 3, 6, 0, 0),                          // r3 = len
+        insn(0xb5, 3, 0, 1, LONGEST),                    // if r3 <= LONGEST skip one
+        insn(0xb7, 3, 0, 0, 0),                          // r3 = 0
+        insn(0x67, 3, 0, 0, 32),                         // r3 <<= 32
+        insn(0xb4, 4, 0, 0, -1),                         // w4 = BPF_F_CURRENT_CPU
+        insn(0x4f, 3, 4, 0, 0),                          // r3 |= r4
+        insn(0xbf, 1, 6, 0, 0),                          // r1 = ctx
+        insn(0x18, 2, 1, 0, stream.raw().cast_signed()), // r2 = map
         0,
         insn(0xbf, 4, 10, 0, 0),    // r4 = r10
         insn(0x07, 4, 0, 0, -size), // r4 -= size

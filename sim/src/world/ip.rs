@@ -90,10 +90,17 @@ impl World {
                 Ok(())
             }
             Input::Local { broadcast } => self.ip_local(kernel, &skb, at, &header, broadcast),
+            // `net/ipv4/route.c: ip_error`, v6.12.
             Input::Refused(code) => {
-                self.dropped(at, "NOT_SPECIFIED");
+                let forwards = self.spaces[at.space].device(at.ifindex).forwarding;
+                let reason = match code {
+                    _ if !forwards => "IP_INADDRERRORS",
+                    Some(icmp::NET_UNREACH) => "IP_INNOROUTES",
+                    _ => "NOT_SPECIFIED",
+                };
+                self.dropped(at, reason);
                 match code {
-                    Some(code) if self.spaces[at.space].device(at.ifindex).forwarding => {
+                    Some(code) if forwards => {
                         self.icmp_send(kernel, &skb, at, (icmp::DEST_UNREACH, code, 0), false)
                     }
                     _ => Ok(()),

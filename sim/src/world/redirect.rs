@@ -136,6 +136,8 @@ impl World {
             // An IPv4 packet may have an IPv6 next hop, not the other way round.
             Nexthop::Given(hop) if hop.is_ipv6() || family == eth_p::IP => hop,
             Nexthop::Given(_) | Nexthop::Unknown => return Ok(self.lost(at)),
+            // `ip_route_output_key_hash_rcu` finds no route out of a device that is down.
+            Nexthop::Routed if !self.spaces[to.space].device(ifindex).up => return Ok(self.lost(at)),
             Nexthop::Routed => match self.route_out(to, destination)? {
                 Some(hop) => hop,
                 None => return Ok(self.lost(at)),

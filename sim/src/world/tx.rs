@@ -108,7 +108,8 @@ impl World {
         let device = self.spaces[to.space].device(to.ifindex);
         let longest = device.mtu + ETH_HLEN + VLAN_HLEN;
         if !device.up || check_mtu && skb.len() > longest && !skb.is_gso() {
-            self.dropped(to, "NOT_SPECIFIED");
+            // `____dev_forward_skb` gives up before the frame is the other device's.
+            self.dropped(from, "NOT_SPECIFIED");
             return NET_XMIT_DROP;
         }
         skb.scrub(from.space != to.space);
