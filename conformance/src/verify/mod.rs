@@ -1,7 +1,7 @@
 //! The verifier's work as something that is measured, recorded and held to a budget.
 //!
 //! Every program of an object is loaded alone on a kernel, by `bpftwin-kernel --verify` ([`protocol`]), under each of the
-//! [`config`]urations asked for; what the verifier says becomes [`Row`](row::Row)s. A [`lock`] keeps rows in a file
+//! [`config`]urations asked for; what the verifier says becomes [`Row`]s. A [`lock`] keeps rows in a file
 //! beside the objects; [`judge`] holds new rows against old ones and names the C lines that grew; [`rejection`] says in
 //! words why a program is refused.
 
