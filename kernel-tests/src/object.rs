@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use bpftwin_conformance::case::{ObjectImage, Resized, Typed};
 use bpftwin_conformance::observation::Decline;
 use bpftwin_sim::bpf::object::SectionName;
+use bpftwin_sim::uapi::ProgType;
 use libbpf_rs::{ObjectBuilder, OpenObject, ProgramAttachType, ProgramType};
 use libbpf_sys::{BPF_F_MMAPABLE, BPF_F_XDP_HAS_FRAGS};
 
@@ -75,7 +76,20 @@ impl Object {
             Maps::Still | Maps::Observable => make_observable(&mut open).map_err(changed)?,
             Maps::AsWritten => Vec::new(),
         };
-        let loaded = open.load().map_err(|error| refused(image, "is not loaded", &error))?;
+        let kinds: Vec<_> =
+            open.progs().map(|prog| (prog.name().to_string_lossy().into_owned(), prog.prog_type())).collect();
+        let loaded = open.load().map_err(|error| {
+            let wanted = |name: &String| image.programs.is_empty() || image.programs.contains(name);
+            // Of a type that this kernel has not, it says no more than EINVAL.
+            let absent =
+                kinds.iter().find(|(name, kind)| wanted(name) && matches!(kind.is_supported(), Ok(false)));
+            match absent {
+                Some((name, kind)) => {
+                    Stop::decline(format!("object {}: {}", image.name, no_such_type(name, *kind)))
+                }
+                None => refused(image, "is not loaded", &error),
+            }
+        })?;
         drop(templates);
 
         let own = |fd: std::io::Result<OwnedFd>| {
@@ -141,6 +155,13 @@ fn refused(image: &ObjectImage, what: &str, error: &libbpf_rs::Error) -> Stop {
     let log = log::take();
     let first = log.lines().next().map_or(String::new(), |l| format!(": {l}"));
     Stop::Decline(Decline { reason: format!("object {}: {what}: {error}{first}", image.name), log })
+}
+
+fn no_such_type(name: &str, kind: ProgramType) -> String {
+    match ProgType::from_u32(kind as u32) {
+        Some(kind) => format!("program {name} is a {kind}: this kernel has no such programs"),
+        None => format!("program {name} is of type {}: this kernel has no such programs", kind as u32),
+    }
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {

@@ -33,16 +33,18 @@ pub fn fetch(source: &Source, cache: &Cache) -> Result<Cached, String> {
     for file in entries(&apt.downloads)? {
         run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&root))?;
     }
-    let images = entries(&root.join("boot"))?;
-    let is_image =
-        |path: &&PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("vmlinuz-"));
-    let image = images.iter().find(is_image).ok_or_else(|| format!("{names:?} hold no kernel image"))?;
     let modules = ["lib/modules", "usr/lib/modules"].map(|folder| root.join(folder));
     let modules = modules.iter().find(|folder| folder.is_dir()).map(|folder| entries(folder)).transpose()?;
     let modules = modules.and_then(|folders| folders.into_iter().next());
+    // In `/boot`, or from 7 on beside the modules.
+    let folders = [Some(root.join("boot")), modules.clone()];
+    let files = folders.iter().flatten().filter_map(|folder| entries(folder).ok()).flatten();
+    let is_image =
+        |file: &PathBuf| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with("vmlinuz"));
+    let image = { files }.find(is_image).ok_or_else(|| format!("{names:?} hold no kernel image"))?;
     let from =
         packages.iter().map(|(name, version)| format!("{name} {version} ({})", source.suite)).collect();
-    cache.add(&source.name, image, modules.as_deref(), from)
+    cache.add(&source.name, &image, modules.as_deref(), from)
 }
 
 /// What is in a folder, in order of the names.

@@ -33,6 +33,8 @@ typedef __u32 __be32;
 
 #define memset(to, byte, n) __builtin_memset(to, byte, n)
 #define memcpy(to, from, n) __builtin_memcpy(to, from, n)
+/* What is known of the variable before is forgotten: it is compared and used in one register, as old verifiers want it. */
+#define barrier_var(var) asm volatile("" : "+r"(var))
 
 /* The members of a map definition, as libbpf reads them from BTF. */
 #define __uint(name, val) int(*name)[val]

@@ -125,8 +125,12 @@ static __noinline void fill_record(struct __sk_buff *skb, const struct packet *p
 	memset(record->head, 0, CAPTURE_LEN);
 	if (captured >= CAPTURE_LEN)
 		bpf_skb_load_bytes(skb, 0, record->head, CAPTURE_LEN);
-	else if (captured)
-		bpf_skb_load_bytes(skb, 0, record->head, captured);
+	else if (captured) {
+		/* Verifiers before 6.3 learn nothing from a comparison with zero. */
+		captured = (captured - 1) & (CAPTURE_LEN - 1);
+		barrier_var(captured);
+		bpf_skb_load_bytes(skb, 0, record->head, captured + 1);
+	}
 }
 
 static __always_inline void report_to_ring(struct __sk_buff *skb, const struct packet *pkt)

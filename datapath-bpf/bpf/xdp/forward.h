@@ -164,6 +164,7 @@ static __noinline int encapsulate(struct xdp_md *xdp, const struct parsed *packe
 	data_end = (void *)(long)xdp->data_end;
 	if (restore_l2(data, data_end, &l2, l2_len, proto, config.router_mac))
 		return -1;
+	barrier_var(l2_len);
 	if (l2_len > MAX_L2_LEN)
 		return -1;
 	return fill_outer(data + l2_len, data_end, packet, server, forwarding, hash);

@@ -122,7 +122,10 @@ static __noinline int reply_too_big(struct xdp_md *xdp, const struct parsed *pac
 		return -1;
 	data = (void *)(long)xdp->data;
 	data_end = (void *)(long)xdp->data_end;
-	if (restore_l2(data, data_end, &l2, l2_len, proto, sender) || l2_len > MAX_L2_LEN)
+	if (restore_l2(data, data_end, &l2, l2_len, proto, sender))
+		return -1;
+	barrier_var(l2_len);
+	if (l2_len > MAX_L2_LEN)
 		return -1;
 	return packet->family == AF_INET ? fill_reply_v4(data + l2_len, data_end, packet, mtu) :
 					   fill_reply_v6(data + l2_len, data_end, packet, mtu);
