@@ -4,7 +4,7 @@ mod rig;
 
 use bpftwin_conformance::bytes::Bytes;
 use bpftwin_conformance::case::Case;
-use bpftwin_conformance::observation::{Drop, Observation, Outcome, Report};
+use bpftwin_conformance::observation::{Observation, Outcome, Report};
 use bpftwin_conformance::resolve::{Library, resolve};
 use bpftwin_conformance::scenario::Scenario;
 use rig::{report, seen};
@@ -115,51 +115,6 @@ send = { at = 'n/a:eth0', pkt = \"Ether(dst='02:00:00:00:00:0c',src='02:00:00:00
     assert_eq!(walks[0].len(), 16, "{walks:?}");
     let taps: Vec<_> = walks[1].iter().map(|(tap, _)| tap.as_str()).collect();
     assert_eq!(taps, ["n:to-a/in", "n/a:eth0/out"]);
-}
-
-/// The kernel's reasons, and where: of the machine's drops those at the case's devices only.
-#[test]
-fn drops_have_reasons() {
-    let text = "
-[scenario]
-title = 'drops'
-objects.shot = 'datapath:steer'
-objects.gone = 'datapath:steer'
-config.shot = { ethertype = 0x88b5, verdict = 2 }
-config.gone = { ethertype = 0x88b6, helper = 1, ifindex = 99 }
-[[node]]
-name = 'n'
-[[link]]
-a = 'n/a:eth0'
-b = 'n:in'
-[[attach]]
-at = 'n:in/tcx-ingress'
-prog = 'shot:steer'
-[[attach]]
-at = 'n:in/tcx-ingress'
-prog = 'gone:steer'
-[[attach]]
-at = 'n/a:eth0/tc-egress'
-prog = 'shot:steer'
-[[step]]
-name = 'at egress'
-send = { at = 'n/a:eth0', pkt = \"Ether(type=0x88b5)/Raw('hello')\" }
-[[step]]
-name = 'at ingress'
-send = { at = 'n/a:eth0', pkt = \"Ether(type=0x88b6)/Raw('hello')\" }
-";
-    let mut case = case(text);
-    let drops = |observation: &Observation| -> Vec<String> {
-        let walked = observation.runs.iter().map(|run| match &run.outcome {
-            Outcome::Walked(walk) => walk.drops.clone().expect("this kernel tells"),
-            other => panic!("{other:?}"),
-        });
-        let text = |drop: Drop| format!("{}:{} {}", drop.namespace, drop.device, drop.reason);
-        walked.flatten().map(text).collect()
-    };
-    assert_eq!(drops(&seen(&case)), ["n/a:eth0 TC_EGRESS", "n:in NOT_SPECIFIED"]);
-    case.topology.as_mut().expect("a topology").attachments.pop();
-    assert_eq!(drops(&seen(&case)), ["n:in TC_INGRESS", "n:in NOT_SPECIFIED"]);
 }
 
 /// A frame through a chain of five pairs, redirected from each to the next: nine transmissions and ten backlog passes.

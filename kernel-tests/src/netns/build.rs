@@ -4,9 +4,7 @@
 //! process's: when it ends, however it ends, the kernel takes down every namespace, its devices and what is attached to
 //! them. No namespace gets a name in the file system, and no device is ever in the namespace the process was started in.
 
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use bpftwin_conformance::case::{End, Link, Namespace, Neighbour, Route, Topology};
 
@@ -21,7 +19,6 @@ use crate::sys::{PacketSocket, enter_network, network_namespace};
 pub struct Room<'a> {
     description: &'a Namespace,
     fd: OwnedFd,
-    inum: u64,
     /// To ask in it.
     pub rtnl: Rtnl,
     /// To send out of its devices.
@@ -75,11 +72,10 @@ impl<'a> Rooms<'a> {
                 Failure::Harness(format!("namespace {}: cannot {what}: {why}", description.name))
             };
             let fd = network_namespace().map_err(|error| failed("open it", error.to_string()))?;
-            let inum = inode(&fd).map_err(|error| failed("look at it", error.to_string()))?;
             let packets =
                 PacketSocket::open().map_err(|errno| failed("open a packet socket", errno.to_string()))?;
             taps.add(number as u32)?;
-            rooms.rooms.push(Room { description, fd, inum, rtnl, packets });
+            rooms.rooms.push(Room { description, fd, rtnl, packets });
             rooms.settings(description)?;
             rooms.rooms[number].rtnl.up("the loopback", LOOPBACK)?;
         }
@@ -122,12 +118,6 @@ impl<'a> Rooms<'a> {
         let mut ends = self.topology.links.iter().flat_map(Link::ends);
         let end = ends.find(|end| end.namespace == name && end.device.ifindex == ifindex);
         end.map(|end| (name, end.device.name.as_str())).ok_or_else(unknown)
-    }
-
-    /// The names of a device by the inode number of its namespace; `None`: it is not one of these.
-    pub fn place(&self, inum: u32, ifindex: u32) -> Option<(&'a str, &'a str)> {
-        let number = self.rooms.iter().position(|room| room.inum == u64::from(inum))?;
-        self.names(number as u32, ifindex).ok()
     }
 
     /// The devices of a namespace that are up, without the loopback, where IPv6 is on.
@@ -261,8 +251,4 @@ impl<'a> Rooms<'a> {
 fn end(end: &End) -> rtnl::End<'_> {
     let device = &end.device;
     rtnl::End { name: &device.name, ifindex: device.ifindex, mac: &device.mac, mtu: device.mtu }
-}
-
-fn inode(fd: &OwnedFd) -> std::io::Result<u64> {
-    Ok(File::from(fd.try_clone()?).metadata()?.ino())
 }

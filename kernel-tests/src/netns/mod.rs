@@ -2,7 +2,6 @@
 
 mod attach;
 mod build;
-mod drops;
 mod multicast;
 mod quiet;
 mod stream;
@@ -11,7 +10,7 @@ mod tap;
 use std::thread;
 
 use bpftwin_conformance::case::{Case, Does, Topology};
-use bpftwin_conformance::observation::{Direction, Drop, End, Event, Frame, Outcome, RunSeen, Tap, Walk};
+use bpftwin_conformance::observation::{Direction, End, Event, Frame, Outcome, RunSeen, Tap, Walk};
 use bpftwin_sim::uapi::Errno;
 
 use crate::elements::{self, Watch};
@@ -22,7 +21,6 @@ use crate::records::Records;
 use crate::sys::Capability;
 use attach::attach;
 use build::Rooms;
-use drops::Drops;
 use quiet::Quiet;
 use tap::Taps;
 
@@ -50,20 +48,17 @@ pub fn observe(
     let attached = attach(&mut rooms, &objects, &topology.attachments)?;
     let mut records = Records::begin(&objects)?;
     let mut watch = Watch::begin(&objects, case)?;
-    let mut drops = Drops::new()?;
     settled(&quiet)?;
     taps.drain()?;
-    dropped(&rooms, drops.as_mut())?;
     for (index, step) in topology.steps.iter().enumerate() {
         let Does::Send { namespace, device, frame } = &step.does else { unreachable!("declined above") };
         let ifindex = rooms.device(namespace, device)?;
         let sent = rooms.get(namespace)?.packets.send(ifindex, frame);
         settled(&quiet)?;
         let frames = seen(&rooms, taps.drain()?)?;
-        let drops = dropped(&rooms, drops.as_mut())?;
         // A frame that was sent in vain may have been seen at its own device.
         let errno = sent.map_or_else(Errno::raw, |()| 0);
-        let outcome = Outcome::Walked(Walk { errno, frames, drops });
+        let outcome = Outcome::Walked(Walk { errno, frames, drops: None });
         let (maps, records) = (watch.changes()?, records.drain()?);
         report(Event::Run(RunSeen { index, outcome, maps, records, lines: Vec::new() }))?;
     }
@@ -88,16 +83,6 @@ fn seen(rooms: &Rooms<'_>, frames: Vec<tap::Frame>) -> Result<Vec<Frame>, Failur
     }
     seen.sort_by(|a, b| a.tap.cmp(&b.tap));
     Ok(seen)
-}
-
-/// What was dropped at the case's devices; `None`: this kernel does not tell.
-fn dropped(rooms: &Rooms<'_>, drops: Option<&mut Drops>) -> Result<Option<Vec<Drop>>, Failure> {
-    let Some(drops) = drops else { return Ok(None) };
-    let here = drops.drain()?.into_iter().filter_map(|drop| {
-        let (namespace, device) = rooms.place(drop.namespace, drop.ifindex)?;
-        Some(Drop { namespace: namespace.into(), device: device.into(), reason: drop.reason })
-    });
-    Ok(Some(here.collect()))
 }
 
 /// Closes packet sockets all at once: each waits until every CPU has let go of it (`net/packet/af_packet.c:

@@ -19,7 +19,6 @@ pub enum Cmd {
     ProgGetFdById = 13,
     MapGetFdById = 14,
     ObjGetInfoByFd = 15,
-    RawTracepointOpen = 17,
     BtfLoad = 18,
     MapLookupAndDeleteElem = 21,
     MapFreeze = 22,
@@ -153,15 +152,6 @@ pub(super) struct ProgAttach {
     pub attach_bpf_fd: u32,
     pub attach_type: u32,
     pub attach_flags: u32,
-}
-
-/// `BPF_RAW_TRACEPOINT_OPEN`.
-#[repr(C)]
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct RawTracepointOpen {
-    pub name: u64,
-    pub prog_fd: u32,
-    pub pad: u32,
 }
 
 /// `BPF_LINK_CREATE` on a device; the last three are of its member `tcx`.

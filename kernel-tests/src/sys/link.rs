@@ -1,6 +1,5 @@
-//! Programs attached by links.
+//! Programs attached to devices by links.
 
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 use super::attr::{self, Cmd};
@@ -24,13 +23,5 @@ impl Link {
         };
         // SAFETY: the command takes no addresses.
         unsafe { bpf_fd(Cmd::LinkCreate, &mut attr) }.map(|fd| Self { _fd: fd })
-    }
-
-    /// `BPF_RAW_TRACEPOINT_OPEN`.
-    pub fn raw_tracepoint(prog: &Prog, name: &CStr) -> Result<Self, Errno> {
-        let mut attr =
-            attr::RawTracepointOpen { name: name.as_ptr() as u64, prog_fd: prog.raw(), ..Default::default() };
-        // SAFETY: the name is live and ends with a NUL.
-        unsafe { bpf_fd(Cmd::RawTracepointOpen, &mut attr) }.map(|fd| Self { _fd: fd })
     }
 }
