@@ -101,7 +101,7 @@ fn a_router_forwards_asks_and_tells_why_not() {
     check(
         &to("10.9.9.9", ")/UDP(sport=1,dport=2)"),
         &["1> ttl 64", "2< ttl 64", "2> icmp 3/0", "1< icmp 3/0"],
-        &["NOT_SPECIFIED"],
+        &["IP_INNOROUTES"],
     );
     check(
         &to("10.0.1.2", ",flags='DF')/UDP(sport=1,dport=2)/Raw('x'*1000)"),
