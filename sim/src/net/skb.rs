@@ -40,6 +40,16 @@ pub mod eth_p {
     pub const TEB: u16 = 0x6558;
     pub const MPLS_UC: u16 = 0x8847;
     pub const MPLS_MC: u16 = 0x8848;
+
+    /// The protocol behind a VLAN tag that is taken off: `include/linux/if_vlan.h: vlan_set_encap_proto`, v6.12. `inner`: the
+    /// two bytes behind the tag; `raw`: the two after them are 0xffff.
+    pub const fn encapsulated(inner: u16, raw: bool) -> u16 {
+        match (inner >= MIN_802_3, raw) {
+            (true, _) => inner,
+            (false, true) => P_802_3,
+            (false, false) => P_802_2,
+        }
+    }
 }
 
 /// `PACKET_*` of `include/uapi/linux/if_packet.h`: `pkt_type`.

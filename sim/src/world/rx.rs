@@ -94,13 +94,7 @@ fn untag(skb: &mut SkBuff, mem: &mut Memory) -> bool {
     let (tci, inner) = (word(0), word(2));
     let raw = bytes[4..6] == [0xff, 0xff];
     skb.vlan = Some(VlanTag { proto: skb.protocol, tci });
-    skb.protocol = if inner >= eth_p::MIN_802_3 {
-        inner
-    } else if raw {
-        eth_p::P_802_3
-    } else {
-        eth_p::P_802_2
-    };
+    skb.protocol = eth_p::encapsulated(inner, raw);
     // `skb_reorder_vlan_header`: the addresses move next to the rest.
     skb.linear.move_data(-(ETH_HLEN as i32));
     let bytes = skb.linear.bytes_mut(mem);

@@ -97,13 +97,7 @@ fn remove_tag(skb: &mut SkBuff, mem: &mut Memory) -> Result<u16, Errno> {
     let bytes = skb.linear.bytes_mut(mem);
     let inner = u16::from_be_bytes([bytes[MACS + 4], bytes[MACS + 5]]);
     bytes.copy_within(..MACS, 4);
-    skb.protocol = if inner >= eth_p::MIN_802_3 {
-        inner
-    } else if raw {
-        eth_p::P_802_3
-    } else {
-        eth_p::P_802_2
-    };
+    skb.protocol = eth_p::encapsulated(inner, raw);
     skb.pull(VLAN_HLEN);
     skb.mac_header = skb.mac_header.map(|h| h + VLAN_HLEN);
     if skb.network_offset() < ETH_HLEN as i32 {
