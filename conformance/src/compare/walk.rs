@@ -6,13 +6,10 @@ use super::{Comparing, data_differences};
 use crate::case::Link;
 use crate::observation::{Direction, Drop, Frame, Tap, Walk};
 
-/// Drops in order, as text, without frames of a protocol that nobody takes: a packet socket takes them when it is the
-/// last to get them, which depends on whether programs are at the device (`net/core/dev.c: sch_handle_ingress` delivers
-/// to it before, `__netif_receive_skb_core` else instead of dropping, v6.12).
-fn wanted(drops: &[Drop]) -> String {
-    let wanted = drops.iter().filter(|drop| drop.reason != "UNHANDLED_PROTO");
+/// Drops in order, as text.
+fn text(drops: &[Drop]) -> String {
     let texts: Vec<String> =
-        wanted.map(|drop| format!("{}:{} {}", drop.namespace, drop.device, drop.reason)).collect();
+        drops.iter().map(|drop| format!("{}:{} {}", drop.namespace, drop.device, drop.reason)).collect();
     texts.join(", ")
 }
 
@@ -54,7 +51,7 @@ impl Comparing<'_> {
         }
         match (&left.drops, &right.drops) {
             (Some(l), Some(r)) => {
-                let (l, r) = (wanted(l), wanted(r));
+                let (l, r) = (text(l), text(r));
                 if self.counts("drops") && l != r {
                     self.differ(Some(index), "drops", "", l, r, None);
                 }
